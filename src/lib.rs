@@ -1,0 +1,1 @@
+//! Leadtrail: lead capture and click tracking, from a socket to a report.
