@@ -1,1 +1,29 @@
 //! Leadtrail: lead capture and click tracking, from a socket to a report.
+//!
+//! ```text
+//!   browser, mail, network
+//!        | HTTP
+//!     receive   bytes on a socket      -> Submission, bounded in size and time
+//!     check     Submission             -> Event, or a Refusal with its reason
+//!     journal   Event                  -> Receipt: durable on Kafka or on this machine's disk
+//!        : (the log)
+//!     consume   a partition of the log -> Batch with fixed borders
+//!     enrich    Event                  -> Event with place, agent, channel, verdict
+//!     attribute Batch                  -> rows
+//!     store     rows and their range   -> the range is safe to commit
+//!        : (ClickHouse)
+//!     settle    what changed           -> who earned the conversion
+//!     report    Question               -> Answer
+//! ```
+//!
+//! An answer other than a refusal means that the event is durable: on Kafka with `acks=all`, or in the journal. Each
+//! event is then in ClickHouse exactly once, or in the dead letters with its reason.
+
+pub mod config;
+pub mod event;
+pub mod ids;
+pub mod keys;
+pub mod money;
+pub mod personal;
+pub mod registry;
+pub mod tokens;
