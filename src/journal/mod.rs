@@ -1,0 +1,3 @@
+//! The log: where an event becomes durable.
+
+pub mod disk;
