@@ -27,3 +27,14 @@ pub mod money;
 pub mod personal;
 pub mod registry;
 pub mod tokens;
+
+// The way of one event, in its order.
+pub mod journal;
+
+pub mod consume;
+
+pub mod enrich;
+
+pub mod attribute;
+
+pub mod store;
