@@ -26,6 +26,7 @@ pub mod keys;
 pub mod money;
 pub mod personal;
 pub mod registry;
+pub mod store;
 pub mod tokens;
 
 // The way of one event, in its order.
