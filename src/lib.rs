@@ -26,4 +26,16 @@ pub mod keys;
 pub mod money;
 pub mod personal;
 pub mod registry;
+pub mod store;
 pub mod tokens;
+
+// The way of one event, in its order.
+pub mod journal;
+
+pub mod consume;
+
+pub mod enrich;
+
+pub mod attribute;
+
+pub mod store;
