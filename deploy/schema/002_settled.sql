@@ -140,3 +140,24 @@ ORDER BY (version, step, site, conversion_time, conversion_seq, conversion_node)
 TTL at + INTERVAL 2 HOUR
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000
 COMMENT 'Working rows of a settling run: conversions with their clicks. Dropped after two hours.';
+
+CREATE TABLE IF NOT EXISTS {database}.settle_registry {on_cluster} (
+    fingerprint UInt64 COMMENT 'of all the rows of one registry: a run reads those of its own',
+    kind Enum8('link' = 1, 'offer' = 2, 'affiliate' = 3),
+    number UInt32,
+    name LowCardinality(String),
+    site LowCardinality(String),
+    campaign LowCardinality(String),
+    ad LowCardinality(String),
+    creative LowCardinality(String),
+    placement LowCardinality(String),
+    mailing LowCardinality(String),
+    window_ms Int64 COMMENT 'of an offer: how long a click earns a conversion',
+    has_amount UInt8,
+    amount Decimal(18, 4) COMMENT 'of an offer: what a conversion is worth when only a browser claims it',
+    payout Decimal(18, 4),
+    currency LowCardinality(String)
+) ENGINE = {replicated}ReplacingMergeTree
+ORDER BY (fingerprint, kind, number)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'The names and terms that settling reads: what a signed click id''s numbers mean, and what an offer pays.';
