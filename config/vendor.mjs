@@ -49,10 +49,10 @@ function agents(directory, yaml) {
 }
 
 /**
- * Patterns that are dropped, because people send them: the build of an Android release that many telephones run,
- * Meta's in-app browser, two editors with a browser inside, and a shell that makes an application of a site.
+ * Patterns that are dropped, because people send them: the build of an Android release that many telephones run, Meta's
+ * in-app browser, and a shell that makes an application of a site.
  */
-const people = ["AP3A\\.240617\\.008", "MetaIAB Facebook", "Code\\/1\\.", "Trae\\/", "Fluid"];
+const people = ["AP3A\\.240617\\.008", "MetaIAB Facebook", "Fluid"];
 
 /**
  * Patterns that are also a word, a telephone (HTC Butterfly, ViewSonic) or an application with a browser inside
