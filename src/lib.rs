@@ -20,6 +20,7 @@
 //! event is then in ClickHouse exactly once, or in the dead letters with its reason.
 
 pub mod config;
+pub mod enrich;
 pub mod event;
 pub mod ids;
 pub mod keys;
