@@ -11,3 +11,6 @@ pub mod declared;
 pub mod place;
 mod referrer;
 pub mod verdict;
+mod enricher;
+
+pub use enricher::{EnrichError, Enriched, Enricher};

@@ -33,6 +33,22 @@ pub enum TrafficClass {
     Internal = 8,
 }
 
+impl TrafficClass {
+    /// The name in tables and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Suspect => "suspect",
+            Self::Scanner => "scanner",
+            Self::Prefetch => "prefetch",
+            Self::ProxyOpen => "proxy_open",
+            Self::Bot => "bot",
+            Self::Test => "test",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// Invalid traffic in the sense of the Media Rating Council. The numbers are those of the `events.ivt` column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i8)]
