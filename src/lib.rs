@@ -19,6 +19,12 @@
 //! An answer other than a refusal means that the event is durable: on Kafka with `acks=all`, or in the journal. Each
 //! event is then in ClickHouse exactly once, or in the dead letters with its reason.
 
+pub mod receive;
+
+pub mod check;
+
+pub mod journal;
+
 pub mod config;
 pub mod event;
 pub mod ids;
@@ -26,4 +32,6 @@ pub mod keys;
 pub mod money;
 pub mod personal;
 pub mod registry;
+pub mod stop;
+pub mod telemetry;
 pub mod tokens;
