@@ -80,6 +80,9 @@ pub enum Journal {
     Disk(DiskLog),
     /// Kafka is the log, the journal its spill.
     Kafka(KafkaLog),
+    /// For unit tests of the edge: records in memory, and the outcome that every append has (`None`: it never ends).
+    #[cfg(test)]
+    Memory(std::sync::Mutex<Vec<Record>>, std::sync::Mutex<Option<Outcome>>),
 }
 
 impl Journal {
@@ -98,6 +101,15 @@ impl Journal {
         match self {
             Self::Disk(log) => log.append(&record.payload, patience).await,
             Self::Kafka(log) => log.append(&record, patience).await,
+            #[cfg(test)]
+            Self::Memory(records, outcome) => {
+                let outcome = *outcome.lock().unwrap();
+                let Some(outcome) = outcome else { return std::future::pending().await };
+                if outcome != Outcome::Refused {
+                    records.lock().unwrap().push(record);
+                }
+                outcome
+            }
         }
     }
 
@@ -106,6 +118,8 @@ impl Journal {
         match self {
             Self::Disk(log) => log.ready(),
             Self::Kafka(log) => log.ready(),
+            #[cfg(test)]
+            Self::Memory(..) => Ok(()),
         }
     }
 
@@ -114,6 +128,8 @@ impl Journal {
         match self {
             Self::Disk(log) => log.journal.close(),
             Self::Kafka(log) => log.close(deadline),
+            #[cfg(test)]
+            Self::Memory(..) => {}
         }
     }
 }
