@@ -26,4 +26,5 @@ pub mod keys;
 pub mod money;
 pub mod personal;
 pub mod registry;
+pub mod report;
 pub mod tokens;
