@@ -12,6 +12,7 @@ pub mod answer;
 pub mod command;
 pub mod export;
 mod fetch;
+pub mod page;
 
 pub mod period;
 pub mod question;
