@@ -20,6 +20,7 @@
 //! event is then in ClickHouse exactly once, or in the dead letters with its reason.
 
 pub mod config;
+pub mod demo;
 pub mod event;
 pub mod ids;
 pub mod keys;
@@ -27,4 +28,5 @@ pub mod money;
 pub mod personal;
 pub mod registry;
 pub mod report;
+pub mod sql_shell;
 pub mod tokens;
