@@ -29,4 +29,5 @@ pub mod personal;
 pub mod registry;
 pub mod report;
 pub mod sql_shell;
+pub mod store;
 pub mod tokens;

@@ -1,0 +1,3 @@
+//! The warehouse: ClickHouse, a configured server or the embedded engine.
+
+pub mod engine;
