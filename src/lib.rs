@@ -45,3 +45,11 @@ pub mod enrich;
 pub mod attribute;
 
 pub mod store;
+
+pub mod report;
+
+// The program around it.
+pub mod cli;
+pub mod demo;
+pub mod service;
+pub mod sql_shell;
