@@ -124,7 +124,7 @@ impl Lead {
                 self.extra.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect(),
             ),
             country: enriched.place.country.clone(),
-            traffic_class: enriched.verdict.class.name(),
+            traffic_class: enriched.verdict.class.as_str(),
             log_epoch: place.epoch,
             log_partition: place.partition,
             log_offset: place.offset,

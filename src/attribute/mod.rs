@@ -134,7 +134,7 @@ pub fn time_is_possible(event: &Event) -> bool {
 }
 
 fn event_row(enriched: Enriched, place: Place, email_key: Key16, phone_key: Key16) -> EventRow {
-    let Enriched { event, place: region, agent, channel, verdict } = enriched;
+    let Enriched { event, place: region, agent, agent_hash, channel, verdict } = enriched;
     let Event { promotion, origin, client, worth, .. } = event;
     let worth = worth.unwrap_or_default();
     EventRow {
@@ -151,7 +151,7 @@ fn event_row(enriched: Enriched, place: Place, email_key: Key16, phone_key: Key1
         day_hash: event.day_hash.0,
         email_key,
         phone_key,
-        channel,
+        channel: channel.to_owned(),
         utm_source: origin.utm_source,
         utm_medium: origin.utm_medium,
         utm_campaign: origin.utm_campaign,
@@ -183,14 +183,14 @@ fn event_row(enriched: Enriched, place: Place, email_key: Key16, phone_key: Key1
         goal: worth.goal,
         status: worth.status,
         form: event.form.map_or_else(String::new, |form| form.form),
-        country: region.country,
-        region: region.region,
-        city: region.city,
-        device_type: agent.device_type,
-        browser: agent.browser,
+        country: region.country.clone(),
+        region: region.region.clone(),
+        city: region.city.clone(),
+        device_type: agent.device_type.as_str(),
+        browser: agent.browser.clone(),
         browser_major: agent.browser_major,
-        os: agent.os,
-        ua_hash: agent.hash,
+        os: agent.os.clone(),
+        ua_hash: agent_hash,
         ip_net: Address(client.network.map_or([0; 16], |network| network.octets())),
         traffic_class: verdict.class as i8,
         ivt: verdict.ivt as i8,
@@ -231,7 +231,7 @@ fn conversion_row(enriched: &Enriched, place: Place) -> ConversionRow {
         status: worth.status,
         form: event.form.as_ref().map_or_else(String::new, |form| form.form.clone()),
         country: enriched.place.country.clone(),
-        traffic_class: enriched.verdict.class.name(),
+        traffic_class: enriched.verdict.class.as_str(),
         log_epoch: place.epoch,
         log_partition: place.partition,
         log_offset: place.offset,

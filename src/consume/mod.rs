@@ -58,6 +58,7 @@ impl Pipeline {
         let stored = resent::stored(&self.warehouse, batch, epoch, partition).await?;
         let now = now_millis();
         let mut rows = Rows::default();
+        let mut resent_here = resent::originals(batch);
         for entry in &batch.entries {
             let place = Place { epoch, partition, offset: entry.offset() };
             match entry {
@@ -66,7 +67,7 @@ impl Pipeline {
                     rows.add_dead(place, 0, "damaged_in_log", detail.clone(), raw.clone(), now);
                 }
                 Entry::Record { payload, resent, .. } => match Event::from_record(payload) {
-                    Ok(event) if *resent && stored.contains(&event.id) => {}
+                    Ok(event) if *resent && (stored.contains(&event.id) || !resent_here.insert(event.id)) => {}
                     Ok(event) if !time_is_possible(&event) => {
                         let detail = "event_time is not one that the edge gives".to_owned();
                         rows.add_dead(place, event.id.as_u128(), "impossible_time", detail, payload.clone(), now);
@@ -90,10 +91,11 @@ fn event_time(payload: &[u8]) -> Option<i64> {
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
-/// A number for the table partition of a time: periods of 28 days, each of which lies in at most two months. So 24 periods may
-/// touch 25 months, one more than wanted; the server's own limit is 100.
+/// The calendar month of a time in UTC, as a number: the table partition.
 fn month(millis: i64) -> i32 {
-    i32::try_from(millis.div_euclid(28 * 86_400_000)).unwrap_or(i32::MAX)
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
+    let date = jiff::tz::Offset::UTC.to_datetime(time);
+    i32::from(date.year()) * 12 + i32::from(date.month())
 }
 
 /// Consumes the configured log until `stop`.
@@ -149,8 +151,7 @@ mod tests {
 
     #[test]
     fn times_of_two_calendar_months_never_share_a_number() {
-        let day = 86_400_000;
-        assert!((0..800).all(|offset| month(offset * day) <= month((offset + 28) * day)));
-        assert_ne!(month(0), month(31 * day));
+        let (january, february) = (1_769_903_999_999, 1_769_904_000_000);
+        assert_eq!(month(february), month(january) + 1);
     }
 }

@@ -67,6 +67,16 @@ pub async fn stored(
     Ok(found)
 }
 
+/// The ids of the batch's own records, where any record of it is marked as resent: a twin may stand beside its original.
+pub fn originals(batch: &Batch) -> HashSet<EventId> {
+    let any = batch.entries.iter().any(|entry| matches!(entry, Entry::Record { resent: true, .. }));
+    let originals = batch.entries.iter().filter(|_| any).filter_map(|entry| match entry {
+        Entry::Record { payload, resent: false, .. } => Event::from_record(payload).ok(),
+        _ => None,
+    });
+    originals.map(|event| event.id).collect()
+}
+
 fn distinct<T: std::hash::Hash + Eq>(values: impl Iterator<Item = T>) -> Vec<T> {
     values.collect::<HashSet<T>>().into_iter().collect()
 }

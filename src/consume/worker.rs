@@ -137,7 +137,8 @@ impl Worker {
             fingerprint: self.fingerprint,
         };
         self.closed = false;
-        let mut writer = BatchWriter::new(&self.pipeline, self.assignment.partition, border, batch);
+        let pipeline = self.pipeline.clone();
+        let mut writer = BatchWriter::new(&pipeline, self.assignment.partition, border, batch);
         let mut wait = BACKOFF.0;
         loop {
             match self.assignment.keeper.keep(border).await {

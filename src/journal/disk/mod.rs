@@ -37,6 +37,8 @@ mod retain;
 mod scan;
 mod segment;
 mod state;
+mod strikes;
+pub use strikes::SpillJournal;
 mod sync;
 mod write;
 

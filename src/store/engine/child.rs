@@ -171,6 +171,7 @@ impl ConfigFiles {
         let settings = ServerSettings {
             users_config: &layout.config().join(USERS_CONFIG),
             data: &layout.data(),
+            tables: &layout.tables(),
             http_port: arguments.http_port,
             memory_bytes_max: arguments.memory_bytes_max,
         };

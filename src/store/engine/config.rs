@@ -23,8 +23,10 @@ pub(super) const KEY_VARIABLE: &str = "LEADTRAIL_ENGINE_DATA_KEY";
 pub(super) struct ServerSettings<'a> {
     /// Where `users.xml` is.
     pub users_config: &'a Path,
-    /// Holds the data.
+    /// Holds everything that the engine writes.
     pub data: &'a Path,
+    /// Holds the tables, encrypted.
+    pub tables: &'a Path,
     pub http_port: u16,
     pub memory_bytes_max: u64,
 }
@@ -36,7 +38,7 @@ pub(super) struct ServerSettings<'a> {
 /// little beside decompression.
 pub(super) fn server(settings: &ServerSettings<'_>) -> String {
     let path = |path: &Path| escaped(&path.display().to_string());
-    let ServerSettings { users_config, data, http_port, memory_bytes_max } = settings;
+    let ServerSettings { users_config, data, tables, http_port, memory_bytes_max } = settings;
     format!(
         r#"<clickhouse>
     <path>{data}/</path>
@@ -54,7 +56,7 @@ pub(super) fn server(settings: &ServerSettings<'_>) -> String {
     <background_schedule_pool_size>8</background_schedule_pool_size>
     <storage_configuration>
         <disks>
-            <bare><type>local</type><path>{data}/tables/</path></bare>
+            <bare><type>local</type><path>{tables}/</path></bare>
             <sealed>
                 <type>encrypted</type>
                 <disk>bare</disk>
@@ -83,6 +85,7 @@ pub(super) fn server(settings: &ServerSettings<'_>) -> String {
 </clickhouse>
 "#,
         data = path(data),
+        tables = path(tables),
         users_config = path(users_config),
         query_log = system_log("query_log"),
         part_log = system_log("part_log"),
@@ -102,15 +105,7 @@ fn system_log(table: &str) -> String {
 pub(super) fn users(kept: &Kept, databases: &[String], analyst_open: bool) -> String {
     let mut users = String::new();
     user(&mut users, ADMIN, &kept.admin, "service", &["GRANT ALL ON *.*".to_owned()]);
-    // Not ALL: that would also name users and sources after the database.
-    let ingest = databases.iter().map(|database| {
-        format!(
-            "GRANT SHOW, SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, CHECK, dictGet ON {}.*",
-            quoted(database)
-        )
-    });
-    let ingest: Vec<String> = ingest.chain(["GRANT SELECT ON system.*".to_owned()]).collect();
-    user(&mut users, INGEST, &kept.ingest, "ingest", &ingest);
+    user(&mut users, INGEST, &kept.ingest, "ingest", &ingest_grants(databases));
     if analyst_open {
         user(&mut users, ANALYST, &kept.analyst, "analyst", &analyst_grants(databases));
     }
@@ -161,6 +156,16 @@ pub(super) fn users(kept: &Kept, databases: &[String], analyst_open: bool) -> St
 </clickhouse>
 "#
     )
+}
+
+/// Everything inside the databases, tables of every engine included. Not ALL: that would also name users and sources
+/// after the database.
+fn ingest_grants(databases: &[String]) -> Vec<String> {
+    let rights = "SHOW, SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, CHECK, dictGet";
+    let inside =
+        databases.iter().map(|database| format!("GRANT {rights} ON {}.*", quoted(database)));
+    let outside = ["GRANT TABLE ENGINE ON *", "GRANT SELECT ON system.*"].map(str::to_owned);
+    inside.chain(outside).collect()
 }
 
 /// Reading everything but the personal tables.

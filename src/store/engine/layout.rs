@@ -56,8 +56,13 @@ impl Layout {
         self.data().join("status")
     }
 
+    /// Where the tables lie, on the encrypted disk.
+    pub(super) fn tables(&self) -> PathBuf {
+        self.data().join("tables")
+    }
+
     /// Whether there are tables that only the existing key can read.
     pub(super) fn has_data(&self) -> bool {
-        self.data().join("disks").exists() || self.data().join("sealed").exists()
+        self.tables().join("sealed/store").exists()
     }
 }

@@ -103,6 +103,8 @@ impl Engine {
         let layout = Layout::create(&settings.data_dir)
             .map_err(|source| EngineError::Folder { path: settings.data_dir.clone(), source })?;
         let lock = OwnerLock::take(&layout)?;
+        // Before the port is chosen: an engine that is still ending holds last time's.
+        lock::wait_for_predecessor(&layout).await?;
         let mut kept = Kept::read_or_new(layout.folder())?;
         // Made here, so that its absence beside data is refused before anything runs.
         access::data_key(layout.folder(), layout.has_data())?;
@@ -141,15 +143,17 @@ impl Engine {
     }
 }
 
-/// A port that was asked for stays as it is, taken or not: the start tells who holds it. With 0, last time's is tried first.
+/// A port that was asked for stays as it is, taken or not: the start tells who holds it. With 0, last time's is tried
+/// first.
 fn choose_port(asked: u16, last: u16) -> Result<u16, EngineError> {
     if asked != 0 {
         return Ok(asked);
     }
-    let free = |port| port::try_port(port);
-    free(last)
-        .or_else(|_| free(0))
-        .map_err(|source| EngineError::Folder { path: "127.0.0.1:0".into(), source })
+    if last != 0 && port::try_port(last).is_ok() {
+        return Ok(last);
+    }
+    let none = || EngineError::Port { port: 0, reason: "no port is free".to_owned() };
+    port::free_port().ok_or_else(none)
 }
 
 fn report_sandbox(sandbox: Sandbox) {
@@ -208,7 +212,7 @@ async fn supervise(
             match result {
                 Ok(process) => break process,
                 Err(error) => {
-                    tracing::error!(%error, "cannot start the clickhouse engine again; trying on")
+                    tracing::error!(%error, "cannot start the clickhouse engine again; trying on");
                 }
             }
         };

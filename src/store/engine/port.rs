@@ -26,10 +26,25 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Binds the port for a moment. 0 gives any free one.
-pub(super) fn try_port(port: u16) -> std::io::Result<u16> {
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-    Ok(listener.local_addr()?.port())
+/// Where a free port is looked for: below the range from which Linux gives ports to outgoing connections (32768 and
+/// up). Inside it, a client that tries to reach an engine that is down can be given the engine's own port, connects to
+/// itself, and so keeps the engine from coming back.
+const FREE_PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// Tries before giving up; that many in a row are taken only on a machine with no free port at all.
+const TRIES_MAX: u16 = 200;
+
+/// Binds the port for a moment, to learn whether it is free.
+pub(super) fn try_port(port: u16) -> std::io::Result<()> {
+    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).map(drop)
+}
+
+/// A free port of loopback, from a random place of [`FREE_PORTS`] on.
+pub(super) fn free_port() -> Option<u16> {
+    let count = FREE_PORTS.end - FREE_PORTS.start;
+    let first = u16::try_from(getrandom::u32().ok()? % u32::from(count)).expect("below a u16");
+    let candidates = (0..TRIES_MAX).map(|step| FREE_PORTS.start + (first + step) % count);
+    candidates.into_iter().find(|port| try_port(*port).is_ok())
 }
 
 /// Who listens on this TCP port of this machine. `None` when nobody does, or when it is another user's process and we
@@ -91,7 +106,8 @@ mod tests {
         let holder = holder_of(port).unwrap();
         assert_eq!(holder.pid, std::process::id());
         drop(listener);
-        assert_eq!(try_port(port).unwrap(), port);
+        try_port(port).unwrap();
+        assert!(FREE_PORTS.contains(&free_port().unwrap()));
     }
 
     #[test]
@@ -101,6 +117,6 @@ mod tests {
                         1: 0100007F:1F90 0100007F:AAAA 01 00000000:00000000 00:00000000 00000000 0 0 4712 1\n\
                         torn";
         assert_eq!(listening_inodes(table, 8080), [4711]);
-        assert_eq!(listening_inodes(table, 8081), []);
+        assert!(listening_inodes(table, 8081).is_empty());
     }
 }

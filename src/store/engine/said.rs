@@ -40,8 +40,7 @@ impl Said {
     pub(super) async fn listen(self, output: impl AsyncRead + Unpin) {
         let mut output = BufReader::new(output);
         let mut line = Vec::new();
-        loop {
-            let Ok(piece) = output.fill_buf().await else { break };
+        while let Ok(piece) = output.fill_buf().await {
             if piece.is_empty() {
                 break;
             }
@@ -70,12 +69,22 @@ impl Said {
             }
             return;
         }
+        if is_stack_line(line) {
+            return;
+        }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == LINES_MAX {
             lines.pop_front();
         }
         lines.push_back(line.to_owned());
     }
+}
+
+/// `17. ? @ 0x000000001354c57b`: of use to nobody without the library's symbols.
+fn is_stack_line(line: &str) -> bool {
+    line.split_once(". ").is_some_and(|(number, rest)| {
+        number.bytes().all(|byte| byte.is_ascii_digit()) && rest.contains(" @ 0x")
+    })
 }
 
 /// From `… <Error> MergeTreeBackgroundExecutor: Code: 243. DB::Exception: …` the component and the code, and nothing
@@ -118,6 +127,10 @@ mod tests {
         said.clone().listen(text.as_bytes()).await;
         assert!(said.text().starts_with("first | xxx") && said.text().ends_with("x | last"));
         assert!(said.text().len() < 700);
+        let stack = "17. ? @ 0x000000001354c57b\nCode: 17. Why @ 0x0\n";
+        let other = Said::default();
+        other.clone().listen(stack.as_bytes()).await;
+        assert_eq!(other.text(), "Code: 17. Why @ 0x0");
         let many = "line\n".repeat(100);
         said.clone().listen(many.as_bytes()).await;
         assert_eq!(said.text().matches("line").count(), LINES_MAX);

@@ -30,25 +30,38 @@ pub enum Sandbox {
 const RIGHTS: ABI = ABI::V6;
 
 /// What the engine reads beside its own folders: the loader's and the resolver's files, time zones, memory and
-/// processor figures. Missing ones are passed over.
+/// processor figures. Missing ones are passed over. Of `/proc` only what is about this process and the machine: the
+/// command lines of others are none of an analyst's business.
 const READ_ONLY: &[&str] = &[
     "/lib",
     "/lib64",
     "/usr/lib",
     "/usr/share/zoneinfo",
+    "/etc/ld.so.cache",
     "/etc/localtime",
     "/etc/hosts",
     "/etc/nsswitch.conf",
     "/etc/resolv.conf",
     "/etc/host.conf",
     "/etc/gai.conf",
-    "/proc",
-    "/sys",
+    "/proc/self",
+    "/proc/cpuinfo",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/pressure",
+    "/proc/stat",
+    "/proc/sys",
+    "/proc/uptime",
+    "/proc/version",
+    "/sys/block",
+    "/sys/devices/system",
+    "/sys/fs/cgroup",
+    "/sys/kernel/mm/transparent_hugepage",
     "/dev/urandom",
 ];
 
-/// Devices that are written to as well.
-const READ_WRITE: &[&str] = &["/dev/null", "/dev/tty", "/dev/ptmx", "/dev/pts"];
+/// Devices that are written to as well. The terminal is not among them: it is open before the sandbox is shut.
+const READ_WRITE: &[&str] = &["/dev/null"];
 
 /// What one engine may touch.
 pub(super) struct Borders<'a> {
