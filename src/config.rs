@@ -278,7 +278,10 @@ fn overlay_environment(
             return Err(wrong(format!("environment: {name} is no key; did you mean …{near}?")));
         };
         let value = parse_like(default, &text).ok_or_else(|| {
-            wrong(format!("environment: {name} must be {} (for example: {default})", default.type_str()))
+            wrong(format!(
+                "environment: {name} must be {} (for example: {default})",
+                default.type_str()
+            ))
         })?;
         table.insert(key.to_owned(), value);
     }
@@ -327,7 +330,10 @@ mod tests {
     fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
         let config = load(
             "[kafka]\nbrokers = \"a:1\"\ntopic = \"t\"\n",
-            &[("LEADTRAIL_KAFKA__BROKERS", "b:2"), ("LEADTRAIL_EDGE__TRUSTED_PROXIES", "127.0.0.0/8")],
+            &[
+                ("LEADTRAIL_KAFKA__BROKERS", "b:2"),
+                ("LEADTRAIL_EDGE__TRUSTED_PROXIES", "127.0.0.0/8"),
+            ],
         )
         .unwrap();
         assert_eq!((config.kafka.brokers.as_str(), config.kafka.topic.as_str()), ("b:2", "t"));

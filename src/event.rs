@@ -264,7 +264,9 @@ pub enum Unreadable {
         column: usize,
     },
     /// A version that this program doesn't know.
-    #[error("record has schema version {0}, this program reads {SCHEMA_VERSION}; upgrade the consumer")]
+    #[error(
+        "record has schema version {0}, this program reads {SCHEMA_VERSION}; upgrade the consumer"
+    )]
     Version(u8),
 }
 
@@ -383,7 +385,10 @@ pub(crate) mod tests {
     #[test]
     fn a_claimed_time_out_of_range_becomes_the_time_of_receipt() {
         let now = 1_790_000_000_000;
-        assert_eq!(settle_time(now, Some(now - CLAIM_PAST_MAX_MS)), (now - CLAIM_PAST_MAX_MS, None));
+        assert_eq!(
+            settle_time(now, Some(now - CLAIM_PAST_MAX_MS)),
+            (now - CLAIM_PAST_MAX_MS, None)
+        );
         assert_eq!(
             settle_time(now, Some(now - CLAIM_PAST_MAX_MS - 1)),
             (now, Some(now - CLAIM_PAST_MAX_MS - 1))

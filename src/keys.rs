@@ -41,7 +41,9 @@ pub enum KeyError {
         mode: u32,
     },
     /// A line is no key.
-    #[error("key file {path:?}, line {line}: expected `<number 0-255> <64 hex digits> sign|verify`")]
+    #[error(
+        "key file {path:?}, line {line}: expected `<number 0-255> <64 hex digits> sign|verify`"
+    )]
     Line {
         /// Which file.
         path: PathBuf,
@@ -49,7 +51,9 @@ pub enum KeyError {
         line: usize,
     },
     /// No line, or more than one, may sign.
-    #[error("key file {path:?} must have exactly one line ending in `sign`, and no key number twice")]
+    #[error(
+        "key file {path:?} must have exactly one line ending in `sign`, and no key number twice"
+    )]
     Signer {
         /// Which file.
         path: PathBuf,

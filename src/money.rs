@@ -124,7 +124,9 @@ mod tests {
 
     #[test]
     fn what_is_not_one_plain_number_is_refused() {
-        for text in ["", "-", ".", "1,5", "1e3", "5,", "49.95P", "0.00001", "123456789012345", "1 2"] {
+        for text in
+            ["", "-", ".", "1,5", "1e3", "5,", "49.95P", "0.00001", "123456789012345", "1 2"]
+        {
             assert_eq!(Amount::parse(text), Err(NotAnAmount), "{text:?}");
         }
     }

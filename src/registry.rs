@@ -172,17 +172,15 @@ impl Registry {
         if path.is_empty() {
             return Self::parse(DEMO, "built-in config/sites.toml");
         }
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: Path::new(path).to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: Path::new(path).to_owned(), source })?;
         Self::parse(&text, path)
     }
 
     /// Reads and checks the text of a registry; `source` names it in errors.
     pub fn parse(text: &str, source: &str) -> Result<Self, ConfigError> {
-        let file: File =
-            toml::from_str(text).map_err(|error| ConfigError::Wrong(explain(&error, text, source)))?;
+        let file: File = toml::from_str(text)
+            .map_err(|error| ConfigError::Wrong(explain(&error, text, source)))?;
         let wrong = |what: String| ConfigError::Wrong(format!("{source}: {what}"));
         let mut registry = Self {
             sites: by_name("site", file.site, |site| &site.name).map_err(wrong)?,
@@ -190,7 +188,8 @@ impl Registry {
         };
         registry.forms = by_name("form", file.form, |form| &form.name).map_err(wrong)?;
         registry.links = by_name("link", file.link, |link| &link.name).map_err(wrong)?;
-        registry.affiliates = by_name("affiliate", file.affiliate, |one| &one.name).map_err(wrong)?;
+        registry.affiliates =
+            by_name("affiliate", file.affiliate, |one| &one.name).map_err(wrong)?;
         registry.offers = by_name("offer", file.offer, |offer| &offer.name).map_err(wrong)?;
         registry.mailings = by_name("mailing", file.mailing, |one| &one.name).map_err(wrong)?;
         registry.links_by_number =
@@ -202,9 +201,11 @@ impl Registry {
         registry.mailings_by_number =
             by_number("mailing", &registry.mailings, |one| one.number).map_err(wrong)?;
         // One ad may run under several links; an impression then takes the words of the lowest number, always the same.
-        let mut links: Vec<_> = registry.links.values().filter(|link| !link.ad.is_empty()).collect();
+        let mut links: Vec<_> =
+            registry.links.values().filter(|link| !link.ad.is_empty()).collect();
         links.sort_by_key(|link| std::cmp::Reverse(link.number));
-        registry.links_by_ad = links.into_iter().map(|link| (link.ad.clone(), link.clone())).collect();
+        registry.links_by_ad =
+            links.into_iter().map(|link| (link.ad.clone(), link.clone())).collect();
         registry.check_references().map_err(wrong)?;
         Ok(registry)
     }
@@ -239,7 +240,9 @@ impl Registry {
             for affiliate in &offer.affiliates {
                 known(&self.affiliates, affiliate).map_err(|near| {
                     let name = &offer.name;
-                    format!("offer `{name}`: unknown affiliate `{affiliate}`; did you mean `{near}`?")
+                    format!(
+                        "offer `{name}`: unknown affiliate `{affiliate}`; did you mean `{near}`?"
+                    )
                 })?;
             }
             if (offer.amount.is_some() || offer.payout.is_some()) && offer.currency.is_none() {
@@ -333,7 +336,8 @@ fn by_name<T>(
     let mut map = HashMap::with_capacity(items.len());
     for item in items {
         let key = name(&item).to_owned();
-        let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+        let plain =
+            |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
         if key.is_empty() || key.len() > 64 || !key.chars().all(plain) {
             return Err(format!("{kind} `{key}`: a name is 1 to 64 of a-z A-Z 0-9 - _ ."));
         }
@@ -356,7 +360,9 @@ fn by_number<T>(
             return Err(format!("{kind} `{name}`: numbers begin at 1"));
         }
         if map.insert(key, item.clone()).is_some() {
-            return Err(format!("{kind} number {key} stands twice; numbers live in click ids for ever"));
+            return Err(format!(
+                "{kind} number {key} stands twice; numbers live in click ids for ever"
+            ));
         }
     }
     Ok(map)
