@@ -151,7 +151,7 @@ impl Edge {
     /// What `/ready` asks.
     pub fn checks(&self) -> Vec<Check> {
         let journal = self.journal.clone();
-        vec![Check::new("journal", move || journal.ready())]
+        vec![Check { name: "journal", run: Box::new(move || journal.ready()) }]
     }
 
     /// Serves until the stop, drains, and closes the log.
@@ -185,7 +185,7 @@ impl Consumer {
     /// What `/ready` asks.
     pub fn checks(&self) -> Vec<Check> {
         let health = self.pipeline.health.clone();
-        vec![Check::new("consumer", move || health.ready())]
+        vec![Check { name: "consumer", run: Box::new(move || health.ready()) }]
     }
 
     /// Consumes until the stop.
@@ -214,7 +214,7 @@ pub async fn ops(
     stop: &Stop,
 ) -> Result<JoinHandle<()>> {
     let listener = bind(listen, "ops.listen").await?;
-    let ops = ops::Ops::new(config.ops.hosts.clone(), metrics, checks);
+    let ops = ops::Ops { hosts: config.ops.hosts.clone(), checks, metrics, draining: stop.clone() };
     Ok(tokio::spawn(ops::serve(listener, Arc::new(ops), stop.clone())))
 }
 
