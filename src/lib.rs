@@ -25,6 +25,7 @@ pub mod event;
 pub mod ids;
 pub mod keys;
 pub mod money;
+pub mod ops;
 pub mod personal;
 pub mod registry;
 pub mod stop;

@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod channel;
+mod channel_rules;
 pub mod declared;
 pub mod place;
 mod referrer;

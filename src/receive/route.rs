@@ -17,7 +17,7 @@ use crate::receive::record::{Answer, Denied};
 use crate::receive::reply::{self, Form, Reply};
 use crate::receive::tally::Door;
 use crate::receive::visit::Visit;
-use crate::receive::{Edge, affiliate, click, form};
+use crate::receive::{Edge, affiliate, click, form, impression, open, pixel};
 use crate::tokens::verify_receipt;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -28,6 +28,9 @@ enum Route<'a> {
     Form(&'a str),
     Click(&'a str),
     Affiliate(&'a str, &'a str),
+    Open(&'a str),
+    Impression,
+    Pixel,
     Receipt(&'a str),
     Robots,
     Unknown,
@@ -41,6 +44,11 @@ impl<'a> Route<'a> {
             ("f", Some(form), None, None) => Self::Form(form),
             ("c", Some(link), None, None) => Self::Click(link),
             ("a", Some(affiliate), Some(offer), None) => Self::Affiliate(affiliate, offer),
+            ("o", Some(image), None, None) => {
+                image.strip_suffix(".gif").map_or(Self::Unknown, Self::Open)
+            }
+            ("i.gif", None, None, None) => Self::Impression,
+            ("x.gif", None, None, None) => Self::Pixel,
             ("receipt", Some(receipt), None, None) => Self::Receipt(receipt),
             ("robots.txt", None, None, None) => Self::Robots,
             _ => Self::Unknown,
@@ -52,6 +60,9 @@ impl<'a> Route<'a> {
             Self::Form(_) => Door::Form,
             Self::Click(_) => Door::Click,
             Self::Affiliate(..) => Door::Affiliate,
+            Self::Open(_) => Door::Open,
+            Self::Impression => Door::Impression,
+            Self::Pixel => Door::Pixel,
             Self::Receipt(_) => Door::Receipt,
             Self::Robots | Self::Unknown => Door::Other,
         }
@@ -87,21 +98,27 @@ pub async fn answer(edge: &Edge, peer: IpAddr, request: Request<Incoming>) -> Re
     answer.reply
 }
 
-fn form_of_reply(parts: &Parts) -> Form {
+/// Images answer as images, the other doors as the client likes.
+fn form_of_reply(route: Route<'_>, parts: &Parts) -> Form {
+    if matches!(route, Route::Open(_) | Route::Impression | Route::Pixel) {
+        return Form::Gif;
+    }
     let accept = parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     Form::preferred(accept, false)
 }
 
-fn refused(refusal: impl Into<Denied>, parts: &Parts) -> Answer {
-    Answer::refused(refusal.into(), form_of_reply(parts))
+fn refused(refusal: impl Into<Denied>, route: Route<'_>, parts: &Parts) -> Answer {
+    Answer::refused(refusal.into(), form_of_reply(route, parts))
 }
 
 fn check_method(route: Route<'_>, parts: &Parts) -> Result<(), Answer> {
-    let Some(methods) = route.methods() else { return Err(refused(Refusal::NotFound, parts)) };
+    let Some(methods) = route.methods() else {
+        return Err(refused(Refusal::NotFound, route, parts));
+    };
     if route.takes(&parts.method) {
         return Ok(());
     }
-    let mut answer = refused(Refusal::MethodNotAllowed, parts);
+    let mut answer = refused(Refusal::MethodNotAllowed, route, parts);
     reply::allow(&mut answer.reply, methods);
     Err(answer)
 }
@@ -125,14 +142,17 @@ async fn dispatch(
         Route::Form(name) => Ok(form::answer(&visit, name, body).await),
         Route::Click(name) => click::answer(&visit, name).await,
         Route::Affiliate(affiliate, offer) => affiliate::answer(&visit, affiliate, offer).await,
+        Route::Open(token) => open::answer(&visit, token).await,
+        Route::Impression => impression::answer(&visit).await,
+        Route::Pixel => pixel::answer(&visit).await,
         Route::Receipt(receipt) => match verify_receipt(&edge.keys, receipt) {
-            Some(_) => Ok(Answer::answered(reply::received(form_of_reply(parts)))),
+            Some(_) => Ok(Answer::answered(reply::received(form_of_reply(route, parts)))),
             None => Err(Refusal::NotFound.into()),
         },
         Route::Robots => Ok(Answer::answered(reply::robots())),
         Route::Unknown => Err(Refusal::NotFound.into()),
     };
-    result.unwrap_or_else(|denied| refused(denied, parts))
+    result.unwrap_or_else(|denied| refused(denied, route, parts))
 }
 
 #[cfg(test)]

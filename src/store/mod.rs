@@ -15,8 +15,8 @@ use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::error::Error as ClientError;
 
-use crate::config::Config;
-use crate::store::engine::Access;
+use crate::config::{self, Config};
+use crate::store::engine::Login;
 use crate::store::native::Row;
 
 /// Why an insert or a question failed.
@@ -50,6 +50,32 @@ pub enum StoreError {
 const ROW_ERRORS: [u32; 15] =
     [6, 27, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 469, 691];
 
+/// Where a ClickHouse is and who asks it. Has no `Debug`: it holds a password.
+pub struct Server {
+    url: String,
+    user: String,
+    password: String,
+}
+
+impl Server {
+    /// As configured; reads the password's file.
+    pub fn configured(settings: &config::Warehouse) -> Result<Self, config::ConfigError> {
+        let password = match settings.password_file.as_str() {
+            "" => String::new(),
+            path => std::fs::read_to_string(path)
+                .map(|text| text.trim_end().to_owned())
+                .map_err(|source| config::ConfigError::Read { path: path.into(), source })?,
+        };
+        Ok(Self { url: settings.url.clone(), user: settings.user.clone(), password })
+    }
+
+    /// The embedded engine at `url`.
+    pub fn embedded(url: &str, login: &Login) -> Self {
+        let password = login.password.expose().to_owned();
+        Self { url: url.to_owned(), user: login.user.clone(), password }
+    }
+}
+
 /// A connection to ClickHouse, a server's or the embedded engine's.
 #[derive(Clone)]
 pub struct Warehouse {
@@ -59,28 +85,15 @@ pub struct Warehouse {
 }
 
 impl Warehouse {
-    /// A configured server, or the embedded engine that `access` leads to. `fsync` asks for inserts that survive a power cut:
+    /// Prepares to ask `server`; nothing is sent yet. `fsync` asks for inserts that survive a power cut:
     /// needed where the journal is the only other copy.
-    pub fn connect(
-        config: &Config,
-        access: Option<&Access>,
-        fsync: bool,
-    ) -> Result<Self, crate::config::ConfigError> {
-        let client = match access {
-            Some(access) => Client::default()
-                .with_url(&access.url)
-                .with_user(&access.admin.user)
-                .with_password(access.admin.password.expose()),
-            None => Client::default()
-                .with_url(&config.warehouse.url)
-                .with_user(&config.warehouse.user)
-                .with_password(read_password(&config.warehouse.password_file)?),
-        };
-        Ok(Self {
-            client: client.with_database(&config.warehouse.database),
-            timeout: Duration::from_millis(config.warehouse.timeout_ms),
-            fsync,
-        })
+    pub fn connect(config: &Config, server: &Server, fsync: bool) -> Self {
+        let client = Client::default()
+            .with_url(&server.url)
+            .with_user(&server.user)
+            .with_password(&server.password)
+            .with_database(&config.warehouse.database);
+        Self { client, timeout: Duration::from_millis(config.warehouse.timeout_ms), fsync }
     }
 
     /// The client, with the database selected, for questions.
@@ -134,15 +147,6 @@ impl Warehouse {
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.ask::<u8>("a ping", self.client.query("SELECT toUInt8(1)")).await.map(|_| ())
     }
-}
-
-fn read_password(path: &str) -> Result<String, crate::config::ConfigError> {
-    if path.is_empty() {
-        return Ok(String::new());
-    }
-    std::fs::read_to_string(path)
-        .map(|text| text.trim_end().to_owned())
-        .map_err(|source| crate::config::ConfigError::Read { path: path.into(), source })
 }
 
 fn explain_insert(table: &'static str, error: &ClientError) -> StoreError {
