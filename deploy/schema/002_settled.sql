@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS {database}.conversion_clicks {on_cluster} (
 ) ENGINE = {replicated}ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(conversion_time)
 ORDER BY (site, conversion_time, conversion_seq, conversion_node)
-SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000
+SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'Each lead and conversion with the click it follows and how that is known. Read with FINAL.';
 
 CREATE TABLE IF NOT EXISTS {database}.payout_attribution {on_cluster} (
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS {database}.payout_attribution {on_cluster} (
 ) ENGINE = {replicated}ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(conversion_time)
 ORDER BY (site, conversion_time, conversion_seq, conversion_node)
-SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000
+SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'The payout ledger: one winner for each conversion, by evidence. Read with FINAL. Never add it to model credit.';
 
 CREATE TABLE IF NOT EXISTS {database}.settle_positions {on_cluster} (
@@ -59,4 +59,5 @@ CREATE TABLE IF NOT EXISTS {database}.settle_positions {on_cluster} (
     version UInt64
 ) ENGINE = {replicated}ReplacingMergeTree(version)
 ORDER BY (log_epoch, log_partition)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'How far settling has come: a position for each partition over ingest_batches, never a clock.';

@@ -73,10 +73,8 @@ impl Installation {
     /// The warehouse as configured: a server, or the embedded engine that `leadtrail up` runs on this data.
     pub fn warehouse(&self, role: Role) -> Result<Warehouse> {
         let config = &self.config;
-        // With the journal as the only other copy, an insert must survive a power cut.
-        let fsync = config.log.home == Home::Disk;
         if !config.warehouse.url.is_empty() {
-            return Ok(Warehouse::connect(config, &Server::configured(&config.warehouse)?, fsync));
+            return Ok(Warehouse::connect(config, &Server::configured(&config.warehouse)?));
         }
         let access = read_access(&config.engine_dir()).context(
             "no warehouse: set warehouse.url, or start `leadtrail up`, which runs the embedded engine",
@@ -89,7 +87,7 @@ impl Installation {
                 "the engine runs without its sandbox, so there is no analyst: a query could read any file"
             ),
         };
-        Ok(Warehouse::connect(config, &Server::embedded(&access.url, login), fsync))
+        Ok(Warehouse::connect(config, &Server::embedded(&access.url, login)))
     }
 }
 
