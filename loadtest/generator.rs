@@ -21,7 +21,7 @@ use crate::mix::Kind;
 use crate::outcome::{Answer, Finished, Trouble};
 use crate::queue::{Planned, Queue};
 use crate::requests::Requests;
-use crate::schedule::{Schedule, Ticker};
+use crate::schedule::{Alarm, Schedule};
 
 /// Connections on loopback stand within milliseconds; a service that is starting may take longer.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
@@ -200,11 +200,11 @@ impl Generator {
         let shared = &self.shared;
         let ended_before = shared.ended.get();
         let mut lateness = Histogram::default();
-        let ticker = Ticker::start(schedule.tick())?;
-        let start = ticker.tick().await?;
+        let alarm = Alarm::new()?;
+        let start = Instant::now();
         let mut fired = 0;
         while fired < schedule.count() && !stop.get() {
-            let now = ticker.tick().await?;
+            let now = alarm.sleep_until(start + schedule.planned(fired)).await?;
             while fired < schedule.count() && start + schedule.planned(fired) <= now {
                 let at = start + schedule.planned(fired);
                 lateness.record(now - at);

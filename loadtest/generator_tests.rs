@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use clap::Parser as _;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 use uuid::Uuid;
@@ -12,8 +13,11 @@ use uuid::Uuid;
 use crate::fake_edge::{FakeEdge, Faults};
 use crate::generator::{Generator, Load, LoadError, Observer};
 use crate::mix::Mix;
+use crate::options::{Command, Options};
 use crate::outcome::{Finished, Outcome, Trouble};
+use crate::receipts::Ledger;
 use crate::requests::{Requests, tag, tests::site};
+use crate::run::run;
 use crate::schedule::Schedule;
 
 /// Keeps every end.
@@ -229,6 +233,27 @@ fn stop_ends_it_early_with_all_accounted_for() {
         let count = fired.unwrap().count;
         assert!((50..1_000).contains(&count), "{count}");
         assert_eq!(ends.borrow().by_tag().len() as u64, count);
+    });
+}
+
+#[test]
+fn run_writes_a_ledger_that_agrees_with_the_edge() {
+    local(async {
+        let edge = FakeEdge::start(Faults { refuse_every: 9, ..Faults::default() }).await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("receipts");
+        let target = format!("http://{}", edge.address);
+        let words = ["leadtrail-load", "run", "--no-reconcile", "--rate", "400", "--seconds", "1"];
+        let more = ["--target", &target, "--receipts", path.to_str().unwrap()];
+        let options = Options::parse_from(words.into_iter().chain(more));
+        let Command::Run(options) = options.command else { panic!("not run") };
+        assert!(run(options).await.unwrap());
+        let ledger = Ledger::read(&path).unwrap();
+        assert!(ledger.complete);
+        let durable: HashMap<String, Uuid> =
+            ledger.durable().map(|(number, _, id)| (tag(&ledger.run, number), id)).collect();
+        assert_eq!(durable, edge.seen.lock().unwrap().durable);
+        assert_eq!(durable.len(), 400 - 400 / 9);
     });
 }
 

@@ -124,11 +124,11 @@ impl ReceiptsWriter {
         }
     }
 
-    /// Writes the `end` line and waits until all is on the disk.
+    /// Writes the `end` line and waits until all is on the disk; what is noted later is lost.
     ///
     /// # Errors
     /// When the disk failed.
-    pub fn finish(mut self, count: u64) -> Result<(), ReceiptsError> {
+    pub fn finish(&mut self, count: u64) -> Result<(), ReceiptsError> {
         writeln!(self.pending, "end {count}").expect("writing to memory does not fail");
         if let Some(blocks) = self.blocks.take() {
             // An error here is the thread's error, which `join` gives.

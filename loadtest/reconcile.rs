@@ -147,7 +147,7 @@ pub fn reconcile(ledger: &Ledger, holdings: &Holdings) -> Reconciliation {
             _ => {}
         }
     }
-    result.problems.sort_by(|left, right| (left.fault, left.id).cmp(&(right.fault, right.id)));
+    result.problems.sort_by_key(|problem| (problem.fault, problem.id));
     result
 }
 

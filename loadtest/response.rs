@@ -2,6 +2,8 @@
 //! four headers that matter here; the body is counted off and thrown away. Refuses heads over 16 KiB,
 //! lines that are no HTTP and lengths that are no numbers: the connection is then of no further use.
 
+use std::borrow::Cow;
+
 /// A head or a trailer longer than this is not from the service under test.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -102,7 +104,7 @@ impl ResponseReader {
                 }
                 _ => match self.line_end(&mut rest)? {
                     None => return Ok(None),
-                    Some(line) => self.take_line(line)?,
+                    Some(line) => self.take_line(&line)?,
                 },
             };
             if finished {
@@ -124,7 +126,7 @@ impl ResponseReader {
     fn line_end<'a>(
         &mut self,
         rest: &mut &'a [u8],
-    ) -> Result<Option<std::borrow::Cow<'a, [u8]>>, ResponseError> {
+    ) -> Result<Option<Cow<'a, [u8]>>, ResponseError> {
         let end = rest.iter().position(|&byte| byte == b'\n');
         let taken = end.map_or(rest.len(), |end| end + 1);
         self.head_bytes += taken;
@@ -146,15 +148,15 @@ impl ResponseReader {
     }
 
     /// Moves on by one line; true when it ended the answer.
-    fn take_line(&mut self, line: std::borrow::Cow<'_, [u8]>) -> Result<bool, ResponseError> {
+    fn take_line(&mut self, line: &[u8]) -> Result<bool, ResponseError> {
         match self.state {
             State::StatusLine => {
-                self.response.status = status_of(&line)?;
+                self.response.status = status_of(line)?;
                 self.response.keep_alive = line.starts_with(b"HTTP/1.1");
                 self.state = State::Headers;
             }
             State::Headers if line.is_empty() => return Ok(self.head_ended()),
-            State::Headers => self.take_header(&line)?,
+            State::Headers => self.take_header(line)?,
             State::ChunkSize => {
                 self.head_bytes = 0;
                 let size = line.split(|&byte| byte == b';').next().unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::generator::{Fired, Generator, Observer};
 use crate::options::{ReconcileOptions, RunOptions, WarehouseOptions, mix_for};
 use crate::outcome::Finished;
 use crate::processor_time::{per_event_us, processor_time};
-use crate::receipts::{Ledger, ReceiptsError, ReceiptsWriter};
+use crate::receipts::{Ledger, ReceiptsWriter};
 use crate::reconcile::{Fault, Reconciliation};
 use crate::requests::Requests;
 use crate::schedule::Schedule;
@@ -68,10 +68,8 @@ pub async fn run(options: RunOptions) -> anyhow::Result<bool> {
     let processor_before = processor_time(std::process::id())?;
     let fired = fire_and_flush(&generator, schedule, &recorder).await?;
     let processor_spent = processor_time(std::process::id())?.saturating_sub(processor_before);
-    drop(generator);
-    let recorder = Rc::into_inner(recorder).context("the generator is gone")?.into_inner();
-    recorder.receipts.finish(fired.count)?;
-    print!("{}", summary(&recorder.tally, &fired, options.rate, processor_spent));
+    recorder.borrow_mut().receipts.finish(fired.count)?;
+    print!("{}", summary(&recorder.borrow().tally, &fired, options.rate, processor_spent));
     if options.no_reconcile {
         return Ok(true);
     }
@@ -94,25 +92,18 @@ async fn fire_and_flush(
     recorder: &Rc<RefCell<Recorder>>,
 ) -> anyhow::Result<Fired> {
     let stop = Cell::new(false);
-    let flush = async {
-        loop {
-            tokio::time::sleep(FLUSH_EVERY).await;
-            recorder.borrow_mut().receipts.flush()?;
+    let fire = generator.fire(schedule, 0, &stop);
+    tokio::pin!(fire);
+    let mut flush = tokio::time::interval(FLUSH_EVERY);
+    loop {
+        tokio::select! {
+            fired = &mut fire => return Ok(fired?),
+            _ = flush.tick() => recorder.borrow_mut().receipts.flush()?,
+            _ = tokio::signal::ctrl_c(), if !stop.get() => {
+                eprintln!("stopped: waiting for the answers that are still due");
+                stop.set(true);
+            }
         }
-        #[expect(unreachable_code, reason = "gives the endless loop its type")]
-        Ok::<(), ReceiptsError>(())
-    };
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            eprintln!("stopped: waiting for the answers that are still due");
-            stop.set(true);
-        }
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        fired = generator.fire(schedule, 0, &stop) => Ok(fired?),
-        failed = flush => Err(failed.expect_err("flushing ends only by an error").into()),
-        () = interrupt => unreachable!("it stays pending"),
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Above this the generator itself would be the limit on one core.
@@ -17,8 +18,8 @@ pub const RATE_MAX: u32 = 100_000;
 pub const SECONDS_MAX: u32 = 3_600;
 /// One record of 32 bytes each is held to reconcile: 160 MB.
 pub const COUNT_MAX: u64 = 5_000_000;
-/// Finer ticks cost more CPU than they add truth; what is late by this is late for every target alike.
-const TICK_MIN: Duration = Duration::from_micros(200);
+/// Waking more often costs more CPU than it adds truth: at most this late, for every target alike.
+const SLEEP_MIN: Duration = Duration::from_micros(200);
 
 /// A fixed rate over a fixed time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,54 +69,45 @@ impl Schedule {
     pub fn planned(self, number: u64) -> Duration {
         Duration::from_nanos(number * 1_000_000_000 / u64::from(self.rate))
     }
-
-    /// How often the sender must wake.
-    pub fn tick(self) -> Duration {
-        (Duration::from_secs(1) / self.rate).max(TICK_MIN)
-    }
 }
 
-/// A repeating timer of the kernel: tokio's own timers are coarse (1 ms), which would be added to
-/// every latency.
-pub struct Ticker {
+/// A timer of the kernel: tokio's own are coarse (1 ms), which would be added to every latency.
+pub struct Alarm {
     timer: AsyncFd<OwnedFd>,
 }
 
-impl Ticker {
-    /// Starts now.
+impl Alarm {
+    /// An alarm that is not set.
     ///
     /// # Errors
     /// When the kernel has no timer to give.
-    pub fn start(tick: Duration) -> std::io::Result<Self> {
+    pub fn new() -> std::io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        let interval = Timespec {
-            tv_sec: i64::try_from(tick.as_secs()).map_err(std::io::Error::other)?,
-            tv_nsec: i64::from(tick.subsec_nanos()),
-        };
-        let setting = Itimerspec { it_interval: interval, it_value: interval };
-        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &setting)?;
         #[expect(
             deprecated,
             reason = "its successor is unsafe for all types alike; an OwnedFd that is never swapped keeps what it asks for"
         )]
-        let timer = AsyncFd::new(timer)?;
+        let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
         Ok(Self { timer })
     }
 
-    /// Waits for the next tick; ticks that were missed count as one.
+    /// Sleeps until `moment`, and at least 200 us; gives the time after that.
     ///
     /// # Errors
-    /// When the timer cannot be read.
-    pub async fn tick(&self) -> std::io::Result<Instant> {
-        loop {
-            let mut guard = self.timer.readable().await?;
-            let mut expirations = [0_u8; 8];
-            match guard.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut expirations)?)) {
-                Ok(result) => return result.map(|_| Instant::now()),
-                Err(_would_block) => {}
-            }
-        }
+    /// When the timer cannot be set.
+    pub async fn sleep_until(&self, moment: Instant) -> std::io::Result<Instant> {
+        let rest = moment.saturating_duration_since(Instant::now()).max(SLEEP_MIN);
+        let once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let value = Timespec {
+            tv_sec: i64::try_from(rest.as_secs()).map_err(std::io::Error::other)?,
+            tv_nsec: i64::from(rest.subsec_nanos()),
+        };
+        let setting = Itimerspec { it_interval: once, it_value: value };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &setting)?;
+        // Setting it again resets it, so it need not be read: one system call less.
+        self.timer.readable().await?.clear_ready();
+        Ok(Instant::now())
     }
 }
 
@@ -154,12 +146,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_ticker_keeps_time() {
-        let start = Instant::now();
-        let ticker = Ticker::start(Duration::from_millis(2)).unwrap();
-        for _ in 0..10 {
-            ticker.tick().await.unwrap();
+    async fn the_alarm_rings_at_its_moment_and_not_before() {
+        let alarm = Alarm::new().unwrap();
+        for millis in [1, 3, 2] {
+            let moment = Instant::now() + Duration::from_millis(millis);
+            assert!(alarm.sleep_until(moment).await.unwrap() >= moment);
         }
-        assert!(start.elapsed() >= Duration::from_millis(20));
+        let past = Instant::now();
+        assert!(alarm.sleep_until(past).await.unwrap() >= past + SLEEP_MIN);
     }
 }
