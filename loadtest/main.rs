@@ -6,7 +6,8 @@
 //!             requests ^                                -> receipts file -> reconcile <- warehouse
 //! ```
 //!
-//! Exit code: 0 all is well, 1 something is lost, doubled, unexpected or not valid, 2 it could not run.
+//! Exit code: 0 all is well, 1 an event is lost, doubled, unexpected or mistagged, or nothing could be
+//! checked, or a comparison is not to be trusted; 2 it could not run.
 
 mod bare;
 mod click_pool;

@@ -70,7 +70,7 @@ struct IdRow {
 
 #[derive(Row, Deserialize)]
 struct CountRow {
-    rows: u64,
+    counted: u64,
 }
 
 impl Warehouse {
@@ -108,7 +108,7 @@ impl Warehouse {
         let events = self
             .client
             .query(
-                "SELECT count() AS rows FROM ?.events WHERE \
+                "SELECT count() AS counted FROM ?.events WHERE \
                  event_time >= fromUnixTimestamp64Milli(toInt64(?)) AND startsWith(sub_ids['sub1'], ?)",
             )
             .bind(Identifier(&self.database))
@@ -116,11 +116,12 @@ impl Warehouse {
             .bind(format!("{}-", ledger.run));
         let dead = self
             .client
-            .query("SELECT count() AS rows FROM ?.dead_letters")
+            .query("SELECT count() AS counted FROM ?.dead_letters")
             .bind(Identifier(&self.database));
         let (mut counted_events, mut counted_dead) = (0, 0);
-        read::<CountRow>("the count of events", events, |row| counted_events = row.rows).await?;
-        read::<CountRow>("the count of dead letters", dead, |row| counted_dead = row.rows).await?;
+        read::<CountRow>("the count of events", events, |row| counted_events = row.counted).await?;
+        read::<CountRow>("the count of dead letters", dead, |row| counted_dead = row.counted)
+            .await?;
         Ok((counted_events, counted_dead))
     }
 
@@ -180,14 +181,14 @@ impl Warehouse {
         let query = self
             .client
             .query(
-                "SELECT toUInt64(sum(read_rows - rows)) AS rows FROM system.part_log \
+                "SELECT toUInt64(sum(read_rows - rows)) AS counted FROM system.part_log \
                  WHERE database = ? AND table = 'events' AND event_type = 'MergeParts' \
                  AND error = 0 AND read_rows > rows AND event_time >= toDateTime(toInt64(?))",
             )
             .bind(&self.database)
             .bind(ledger.start_ms / 1000);
         let mut merged = 0;
-        read::<CountRow>("the log of merges", query, |row| merged = row.rows).await?;
+        read::<CountRow>("the log of merges", query, |row| merged = row.counted).await?;
         Ok(merged)
     }
 }
