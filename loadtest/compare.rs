@@ -17,16 +17,17 @@ use crate::bare::LISTENING;
 use crate::generator::{Generator, Load, Observer};
 use crate::histogram::Histogram;
 use crate::mix::{Kind, Mix};
-use crate::options::{CompareOptions, OptionsError};
+use crate::options::CompareOptions;
 use crate::outcome::Finished;
 use crate::processor_time::{per_event_us, processor_time};
-use crate::requests::{Requests, Site};
+use crate::requests::Requests;
 use crate::run::{lateness_warning, new_run_name};
 use crate::schedule::Schedule;
+use crate::site::{Site, SiteError};
 use crate::tally::{Tally, milliseconds, table};
 
-/// Turns of each server and kind.
-const TURNS: u32 = 2;
+/// Turns of each server and kind: their spread tells how far the machine's noise goes.
+const TURNS: u32 = 4;
 /// A server's first second fills caches and grows buffers; it is not measured.
 const WARM_UP_SECONDS: u32 = 1;
 /// The bare server stands at once.
@@ -39,7 +40,8 @@ struct Side {
     load: Load,
     pid: u32,
     tally: Rc<RefCell<Tally>>,
-    spent: Duration,
+    /// Processor time and accepted requests of each turn.
+    turns: Vec<(Duration, u64)>,
     lateness: Histogram,
 }
 
@@ -52,7 +54,7 @@ impl Observer for Tally {
 impl Side {
     fn new(load: Load, pid: u32) -> Self {
         let (tally, lateness) = (Rc::default(), Histogram::default());
-        Self { load, pid, tally, spent: Duration::ZERO, lateness }
+        Self { load, pid, tally, turns: Vec::new(), lateness }
     }
 
     /// Sends one schedule and adds what it cost.
@@ -64,11 +66,20 @@ impl Side {
     ) -> anyhow::Result<()> {
         let observer = Rc::<RefCell<Tally>>::clone(&self.tally);
         let generator = Generator::connect(self.load, Rc::clone(requests), observer).await?;
+        let accepted_before = self.tally.borrow().total().accepted();
         let before = processor_time(self.pid)?;
         let fired = generator.fire(schedule, first, &Cell::new(false)).await?;
-        self.spent += processor_time(self.pid)?.saturating_sub(before);
+        let spent = processor_time(self.pid)?.saturating_sub(before);
+        let accepted = self.tally.borrow().total().accepted() - accepted_before;
+        self.turns.push((spent, accepted));
         self.lateness.merge(&fired.lateness);
         Ok(())
+    }
+
+    /// Microseconds of processor time for each accepted request, over all turns.
+    fn per_event_us(&self) -> Option<f64> {
+        let spent = self.turns.iter().map(|(spent, _)| *spent).sum();
+        per_event_us(spent, self.turns.iter().map(|(_, accepted)| accepted).sum())
     }
 }
 
@@ -79,7 +90,7 @@ impl Side {
 pub async fn compare(options: CompareOptions) -> anyhow::Result<bool> {
     let site = options.load.site()?;
     if options.kinds.contains(&Kind::Open) && site.open_tokens.is_empty() {
-        return Err(OptionsError::NoOpenToken.into());
+        return Err(SiteError::NoOpenToken.into());
     }
     let warm_up = Schedule::new(options.rate, WARM_UP_SECONDS)?;
     let schedule = Schedule::new(options.rate, options.seconds.div_ceil(TURNS))?;
@@ -127,11 +138,12 @@ fn requests_of(kind: Kind, site: &Site, seed: u64, run: &str) -> Requests {
     Requests { site, mix: Mix::only(kind), seed, run: run.to_owned() }
 }
 
-const HEAD: [&str; 11] = [
+const HEAD: [&str; 12] = [
     "kind",
     "edge us/event",
     "bare us/event",
     "ratio",
+    "by turn",
     "edge p50 ms",
     "bare p50",
     "edge p99",
@@ -143,8 +155,7 @@ const HEAD: [&str; 11] = [
 
 fn row(kind: Kind, edge: &Side, bare: &Side) -> Vec<String> {
     let (edge_total, bare_total) = (edge.tally.borrow().total(), bare.tally.borrow().total());
-    let edge_us = per_event_us(edge.spent, edge_total.accepted());
-    let bare_us = per_event_us(bare.spent, bare_total.accepted());
+    let (edge_us, bare_us) = (edge.per_event_us(), bare.per_event_us());
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
     let ratio = edge_us.zip(bare_us).map(|(edge, bare)| edge / bare);
     let (edge_p99, bare_p99) =
@@ -155,6 +166,7 @@ fn row(kind: Kind, edge: &Side, bare: &Side) -> Vec<String> {
         figure(edge_us),
         figure(bare_us),
         ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
+        spread(&edge.turns, &bare.turns),
         milliseconds(edge_total.latency.quantile_ms(0.5)),
         milliseconds(bare_total.latency.quantile_ms(0.5)),
         milliseconds(edge_p99),
@@ -163,6 +175,19 @@ fn row(kind: Kind, edge: &Side, bare: &Side) -> Vec<String> {
         edge_total.accepted().to_string(),
         (edge_total.planned - edge_total.accepted()).to_string(),
     ]
+}
+
+/// The lowest and the highest ratio of two turns that got the same requests.
+fn spread(edge: &[(Duration, u64)], bare: &[(Duration, u64)]) -> String {
+    let each = |turn: &(Duration, u64)| per_event_us(turn.0, turn.1);
+    let pairs = edge.iter().map(each).zip(bare.iter().map(each));
+    let mut ratios: Vec<f64> =
+        pairs.filter_map(|(edge, bare)| Some(edge? / bare.filter(|bare| *bare > 0.0)?)).collect();
+    ratios.sort_by(f64::total_cmp);
+    match (ratios.first(), ratios.last()) {
+        (Some(lowest), Some(highest)) => format!("{lowest:.2}-{highest:.2}"),
+        _ => "-".to_owned(),
+    }
 }
 
 /// Why a row is not to be trusted; empty when it is.
@@ -212,5 +237,34 @@ impl BareServer {
         let address = line.trim_end().strip_prefix(LISTENING).unwrap_or_default();
         let address = address.parse().with_context(|| format!("the bare server said '{line}'"))?;
         Ok(Self { address, pid, _child: child })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spread_is_over_turns_with_the_same_requests() {
+        let turns = |micros: [u64; 3]| micros.map(|micros| (Duration::from_micros(micros), 1));
+        assert_eq!(spread(&turns([20, 30, 20]), &turns([10, 10, 20])), "1.00-3.00");
+        assert_eq!(spread(&turns([20, 30, 20]), &turns([0, 10, 0])), "3.00-3.00");
+        assert_eq!(spread(&[], &[]), "-");
+    }
+
+    #[test]
+    fn a_row_shows_processor_time_for_each_accepted_request_and_the_ratio() {
+        let load = Load {
+            target: "127.0.0.1:1".parse().unwrap(),
+            connections: 1,
+            timeout: Duration::from_secs(1),
+        };
+        let side = |turns: [(u64, u64); 2]| {
+            let turns = turns.map(|(millis, count)| (Duration::from_millis(millis), count));
+            Side { turns: turns.to_vec(), ..Side::new(load, 1) }
+        };
+        let row =
+            row(Kind::Form, &side([(20, 1_000), (40, 1_000)]), &side([(10, 500), (10, 1_500)]));
+        assert_eq!(row[..5], ["form", "30.0", "10.0", "3.00", "1.00-6.00"]);
     }
 }

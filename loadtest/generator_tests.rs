@@ -16,9 +16,10 @@ use crate::mix::Mix;
 use crate::options::{Command, Options};
 use crate::outcome::{Finished, Outcome, Trouble};
 use crate::receipts::Ledger;
-use crate::requests::{Requests, tag, tests::site};
+use crate::requests::{Requests, tag};
 use crate::run::run;
 use crate::schedule::Schedule;
+use crate::site::tests::site;
 
 /// Keeps every end.
 #[derive(Default)]

@@ -28,6 +28,7 @@ mod requests;
 mod response;
 mod run;
 mod schedule;
+mod site;
 mod tally;
 mod target;
 mod warehouse;

@@ -8,13 +8,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::generator::Load;
 use crate::mix::{Kind, Mix};
-use crate::requests::Site;
+use crate::site::{SiteError, read_small};
 use crate::target::Target;
 use crate::warehouse::{Patience, Warehouse};
-
-/// What an email-open token file may hold.
-const TOKENS_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-const MIX_DEFAULT: &str = "click=30,impression=36,open=10,form=8,json=6,affiliate=5,pixel=5";
 
 /// Open-loop load for Leadtrail, reconciled with its warehouse.
 #[derive(Parser)]
@@ -219,34 +215,6 @@ pub struct BareOptions {
     pub with_parent: bool,
 }
 
-/// Why options cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OptionsError {
-    /// A file with tokens or a password.
-    #[error("the file {0} cannot be read")]
-    File(PathBuf, #[source] std::io::Error),
-    /// Too large to be what it should.
-    #[error("the file {0} is larger than {TOKENS_FILE_BYTES_MAX} bytes")]
-    FileTooLarge(PathBuf),
-    /// A name that would break the request line.
-    #[error("--{option} '{value}' has other characters than letters, digits and -_.~")]
-    Name {
-        /// Which option.
-        option: &'static str,
-        /// What it was.
-        value: String,
-    },
-    /// A header that would break the request.
-    #[error("--{0} holds a space or a control character")]
-    Header(&'static str),
-    /// No token for opens.
-    #[error("the mix has opens, but there is no token; give --open-token or leave open out")]
-    NoOpenToken,
-    /// Nothing left to send.
-    #[error(transparent)]
-    Mix(#[from] crate::mix::MixError),
-}
-
 impl LoadOptions {
     /// Where to and how.
     pub fn load(&self) -> Load {
@@ -256,70 +224,6 @@ impl LoadOptions {
             timeout: Duration::from_secs(self.timeout.into()),
         }
     }
-
-    /// What is asked for.
-    ///
-    /// # Errors
-    /// When a name would not survive in a URL, or a token file cannot be read.
-    pub fn site(&self) -> Result<Site, OptionsError> {
-        let mut open_tokens = self.open_tokens.clone();
-        if let Some(path) = &self.open_tokens_file {
-            open_tokens.extend(read_small(path)?.split_whitespace().map(str::to_owned));
-        }
-        let named = [
-            ("link", &self.links),
-            ("form", &self.forms),
-            ("ad", &self.ads),
-            ("affiliate", &self.affiliates),
-            ("offer", &vec![self.offer.clone()]),
-            ("open-token", &open_tokens),
-        ];
-        for (option, value) in
-            named.into_iter().flat_map(|(option, all)| all.iter().map(move |one| (option, one)))
-        {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-            if value.is_empty() || !value.bytes().all(plain) {
-                return Err(OptionsError::Name { option, value: value.clone() });
-            }
-        }
-        for (option, value) in [("host", &self.host), ("origin", &self.origin)] {
-            if value.as_deref().is_some_and(|value| !value.bytes().all(|b| b.is_ascii_graphic())) {
-                return Err(OptionsError::Header(option));
-            }
-        }
-        Ok(Site {
-            host: self.host.clone().unwrap_or_else(|| self.target.host.clone()),
-            origin: self.origin.clone(),
-            links: self.links.clone(),
-            forms: self.forms.clone(),
-            ads: self.ads.clone(),
-            affiliates: self.affiliates.clone(),
-            offer: self.offer.clone(),
-            open_tokens,
-            fields: self.fields.clone(),
-            addresses: self.addresses,
-            join_share: self.join_share,
-        })
-    }
-}
-
-/// The mix that was asked for; of the default one, opens are left out when `site` has no token.
-///
-/// # Errors
-/// When opens were asked for by name and there is no token.
-pub fn mix_for(asked: Option<&Mix>, site: &Site) -> Result<Mix, OptionsError> {
-    let mix = match asked {
-        Some(mix) => mix.clone(),
-        None if site.open_tokens.is_empty() => {
-            eprintln!("no --open-token: the mix is sent without opens");
-            MIX_DEFAULT.parse::<Mix>()?.without(Kind::Open)?
-        }
-        None => MIX_DEFAULT.parse()?,
-    };
-    if mix.has(Kind::Open) && site.open_tokens.is_empty() {
-        return Err(OptionsError::NoOpenToken);
-    }
-    Ok(mix)
 }
 
 impl WarehouseOptions {
@@ -327,13 +231,17 @@ impl WarehouseOptions {
     ///
     /// # Errors
     /// When the password's file cannot be read.
-    pub fn warehouse(&self) -> Result<Warehouse, OptionsError> {
-        let password = match (&self.password, &self.password_file) {
-            (Some(password), _) => password.clone(),
-            (None, Some(path)) => read_small(path)?.trim_end_matches(['\r', '\n']).to_owned(),
-            (None, None) => String::new(),
-        };
+    pub fn warehouse(&self) -> Result<Warehouse, SiteError> {
+        let password = self.password()?;
         Ok(Warehouse::new(&self.clickhouse, &self.database, &self.user, &password))
+    }
+
+    fn password(&self) -> Result<String, SiteError> {
+        match (&self.password, &self.password_file) {
+            (Some(password), _) => Ok(password.clone()),
+            (None, Some(path)) => Ok(read_small(path)?.trim_end_matches(['\r', '\n']).to_owned()),
+            (None, None) => Ok(String::new()),
+        }
     }
 }
 
@@ -342,14 +250,6 @@ impl PatienceOptions {
     pub fn patience(&self) -> Patience {
         Patience { wait: self.wait, quiet: self.quiet }
     }
-}
-
-fn read_small(path: &std::path::Path) -> Result<String, OptionsError> {
-    let failed = |error| OptionsError::File(path.to_owned(), error);
-    if std::fs::metadata(path).map_err(failed)?.len() > TOKENS_FILE_BYTES_MAX {
-        return Err(OptionsError::FileTooLarge(path.to_owned()));
-    }
-    std::fs::read_to_string(path).map_err(failed)
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -394,17 +294,6 @@ mod tests {
     }
 
     #[test]
-    fn the_default_mix_has_opens_only_with_tokens() {
-        let mix = |words: &[&str]| {
-            let options = run(words);
-            mix_for(options.mix.as_ref(), &options.load.site().unwrap())
-        };
-        assert!(!mix(&[]).unwrap().has(Kind::Open));
-        assert!(mix(&["--open-token", "abc"]).unwrap().has(Kind::Open));
-        assert!(matches!(mix(&["--mix", "open=1"]), Err(OptionsError::NoOpenToken)));
-    }
-
-    #[test]
     fn wrong_values_are_refused() {
         for words in [
             ["run", "--target", "http://8.8.8.8"],
@@ -416,11 +305,6 @@ mod tests {
         ] {
             assert!(parse(&words).is_err(), "{words:?}");
         }
-        for words in
-            [["--link", "a b"], ["--offer", ""], ["--open-token", "a/b"], ["--host", "a b"]]
-        {
-            assert!(run(&words).load.site().is_err(), "{words:?}");
-        }
     }
 
     #[test]
@@ -428,8 +312,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
         std::fs::write(&path, "secret\n").unwrap();
-        assert_eq!(read_small(&path).unwrap().trim_end(), "secret");
+        let given = run(&["--password-file", path.to_str().unwrap()]);
+        assert_eq!(given.warehouse.password().unwrap(), "secret");
         let missing = run(&["--password-file", "/nonexistent/password"]);
-        assert!(matches!(missing.warehouse.warehouse(), Err(OptionsError::File(..))));
+        assert!(matches!(missing.warehouse.warehouse(), Err(SiteError::File(..))));
     }
 }

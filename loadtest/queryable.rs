@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::generator::{Generator, Observer};
 use crate::histogram::Histogram;
-use crate::options::{QueryableOptions, mix_for};
+use crate::options::QueryableOptions;
 use crate::outcome::{Finished, Outcome};
 use crate::requests::{Requests, tag};
 use crate::run::{lateness_warning, new_run_name, now_ms};
 use crate::schedule::Schedule;
+use crate::site::mix_for;
 use crate::tally::{Tally, milliseconds};
 use crate::warehouse::Warehouse;
 

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use crate::click_pool::ClickPool;
 use crate::dice::Dice;
 use crate::mix::{Kind, Mix};
+use crate::site::Site;
 
 const AGENTS: [&str; 4] = [
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36",
@@ -21,33 +22,6 @@ const FIRST_NAMES: [&str; 6] = ["Ada", "Grace", "Alan", "Edsger", "Barbara", "Zo
 const LAST_NAMES: [&str; 6] = ["Muster", "Sample", "Exemple", "Ejemplo", "Esempio", "Näide"];
 const PRICES: [&str; 4] = ["9.90", "12.50", "19.00", "49.90"];
 const BOUNDARY: &str = "----leadtrail-load-7MA4YWxkTrZu0gW";
-
-/// What the site under test has, and how requests are made.
-#[derive(Clone, Debug)]
-pub struct Site {
-    /// Value of the `Host` header.
-    pub host: String,
-    /// `Origin` of posts, as a browser sends it; none when `None`.
-    pub origin: Option<String>,
-    /// Registered links.
-    pub links: Vec<String>,
-    /// Registered forms.
-    pub forms: Vec<String>,
-    /// Ads of impressions.
-    pub ads: Vec<String>,
-    /// Affiliates.
-    pub affiliates: Vec<String>,
-    /// The offer of affiliate clicks.
-    pub offer: String,
-    /// Signed tokens of mails; needed for [`Kind::Open`] only.
-    pub open_tokens: Vec<String>,
-    /// More form fields, sent with every form.
-    pub fields: Vec<(String, String)>,
-    /// How many source addresses there are; 0 sends no `X-Forwarded-For`.
-    pub addresses: u32,
-    /// Share of forms and pixels that name an earlier click, 0..=1.
-    pub join_share: f64,
-}
 
 /// Makes requests.
 pub struct Requests {
@@ -219,26 +193,9 @@ fn multipart(fields: &[(&str, String)]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-
-    /// A site with two of everything.
-    pub fn site() -> Site {
-        let names = |names: [&str; 2]| names.map(str::to_owned).to_vec();
-        Site {
-            host: "127.0.0.1:8080".into(),
-            origin: None,
-            links: names(["summer-ad", "winter-ad"]),
-            forms: names(["contact", "quote"]),
-            ads: names(["banner", "tower"]),
-            affiliates: names(["blogger", "forum"]),
-            offer: "spring".into(),
-            open_tokens: names(["t1", "t2"]),
-            fields: vec![],
-            addresses: 1000,
-            join_share: 0.5,
-        }
-    }
+    use crate::site::tests::site;
 
     fn text(requests: &Requests, number: u64, clicks: &mut ClickPool) -> String {
         let mut out = Vec::new();

@@ -11,13 +11,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 
 use crate::generator::{Fired, Generator, Observer};
-use crate::options::{ReconcileOptions, RunOptions, WarehouseOptions, mix_for};
+use crate::options::{ReconcileOptions, RunOptions, WarehouseOptions};
 use crate::outcome::Finished;
 use crate::processor_time::{per_event_us, processor_time};
 use crate::receipts::{Ledger, ReceiptsWriter};
 use crate::reconcile::{Fault, Reconciliation};
 use crate::requests::Requests;
 use crate::schedule::Schedule;
+use crate::site::mix_for;
 use crate::tally::{Tally, milliseconds};
 use crate::warehouse::{Patience, reconcile_with};
 
