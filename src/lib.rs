@@ -19,15 +19,38 @@
 //! An answer other than a refusal means that the event is durable: on Kafka with `acks=all`, or in the journal. Each
 //! event is then in ClickHouse exactly once, or in the dead letters with its reason.
 
+// What every stage speaks of.
 pub mod config;
-pub mod demo;
 pub mod event;
 pub mod ids;
 pub mod keys;
 pub mod money;
+pub mod ops;
 pub mod personal;
 pub mod registry;
-pub mod report;
-pub mod sql_shell;
-pub mod store;
+pub mod stop;
+pub mod telemetry;
 pub mod tokens;
+
+// The way of one event, in its order.
+pub mod receive;
+
+pub mod check;
+
+pub mod journal;
+
+pub mod consume;
+
+pub mod enrich;
+
+pub mod attribute;
+
+pub mod store;
+
+pub mod report;
+
+// The program around it.
+pub mod cli;
+pub mod demo;
+pub mod service;
+pub mod sql_shell;
