@@ -9,3 +9,4 @@
 mod env;
 
 mod engine;
+mod report;
