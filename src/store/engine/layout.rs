@@ -38,7 +38,10 @@ impl Layout {
     fn lead_back(&self) -> io::Result<()> {
         let root = self.tables().join("sealed");
         let link = root.join(root.strip_prefix("/").unwrap_or(&root));
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(link.parent().unwrap_or(&root))?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(link.parent().unwrap_or(&root))?;
         match std::os::unix::fs::symlink(&root, &link) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
