@@ -13,7 +13,6 @@ use crate::consume::batch::Batch;
 use crate::enrich::Enriched;
 use crate::event::{CLAIM_FUTURE_MAX_MS, CLAIM_PAST_MAX_MS, Event, EventType};
 use crate::keys::Keys;
-use crate::money::Amount;
 use crate::store::native::{Address, Key16, Millis, Pairs, Texts, Uuid};
 use crate::store::rows::{
     ConversionRow, DeadLetterRow, EventRow, LeadRow, TouchKeyRow, touch_kind,
@@ -65,7 +64,15 @@ impl Rows {
     }
 
     /// Adds a record that could not be read.
-    pub fn add_dead(&mut self, place: Place, id: u128, reason: &'static str, detail: String, payload: Vec<u8>, at: i64) {
+    pub fn add_dead(
+        &mut self,
+        place: Place,
+        id: u128,
+        reason: &'static str,
+        detail: String,
+        payload: Vec<u8>,
+        at: i64,
+    ) {
         self.dead.push(DeadLetterRow {
             log_epoch: place.epoch,
             log_partition: place.partition,
@@ -85,7 +92,9 @@ impl Rows {
         let place_of = self.events.first().map(|row| (row.log_epoch, row.log_partition));
         for entry in &batch.entries {
             let Entry::Record { offset, payload, .. } = entry else { continue };
-            let (Some((epoch, partition)), true) = (place_of, bad.contains(offset)) else { continue };
+            let (Some((epoch, partition)), true) = (place_of, bad.contains(offset)) else {
+                continue;
+            };
             let id = Event::from_record(payload).map_or(0, |event| event.id.as_u128());
             let place = Place { epoch, partition, offset: *offset };
             let detail = format!("{table}: {reason}");
@@ -176,7 +185,9 @@ fn event_row(enriched: Enriched, place: Place, email_key: Key16, phone_key: Key1
         product: promotion.product,
         price_variant: promotion.price_variant,
         price_shown: promotion.price_shown.unwrap_or_default(),
-        price_currency: event.price_currency.map_or_else(String::new, |code| code.as_str().to_owned()),
+        price_currency: event
+            .price_currency
+            .map_or_else(String::new, |code| code.as_str().to_owned()),
         amount: worth.amount.unwrap_or_default(),
         currency: worth.currency.map_or_else(String::new, |code| code.as_str().to_owned()),
         order_id: worth.order_id,
@@ -224,7 +235,7 @@ fn conversion_row(enriched: &Enriched, place: Place) -> ConversionRow {
         parent_link: parent.map_or(0, |claim| claim.link),
         parent_offer: parent.map_or(0, |claim| claim.offer),
         parent_affiliate: parent.map_or(0, |claim| claim.affiliate),
-        amount: worth.amount.unwrap_or(Amount::default()),
+        amount: worth.amount.unwrap_or_default(),
         currency: worth.currency.map_or_else(String::new, |code| code.as_str().to_owned()),
         order_id: worth.order_id,
         goal: worth.goal,

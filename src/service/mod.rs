@@ -27,7 +27,14 @@ pub fn serve(config: Config) -> Result<ExitCode> {
         let stop = stop::on_signals().context("cannot watch for signals")?;
         let mut metrics = parts::Metrics::default();
         let edge = parts::Edge::open(&installation, &mut metrics).await?;
-        let ops = parts::ops(&installation.config, installation.config.ops.listen, metrics, edge.checks(), &stop).await?;
+        let ops = parts::ops(
+            &installation.config,
+            installation.config.ops.listen,
+            metrics,
+            edge.checks(),
+            &stop,
+        )
+        .await?;
         tracing::info!(listen = %installation.config.edge.listen, "edge ready");
         edge.serve(stop).await;
         ops.await.context("the ops listener ended")
@@ -42,9 +49,26 @@ pub fn consume(config: Config) -> Result<ExitCode> {
         let warehouse = installation.warehouse(Role::Ingest)?;
         let consumer = parts::Consumer::open(&installation, warehouse)?;
         let metrics = parts::Metrics::default();
-        let ops = parts::ops(config, config.consumer.ops_listen, metrics, consumer.checks(), &stop).await?;
+        let ops = parts::ops(config, config.consumer.ops_listen, metrics, consumer.checks(), &stop)
+            .await?;
         tracing::info!(log = ?config.log.home, "consumer ready");
         consumer.run(config, stop).await;
+        ops.await.context("the ops listener ended")
+    })
+}
+
+/// Runs settling alone, for ever or once.
+pub fn settle(config: Config, once: bool) -> Result<ExitCode> {
+    alone(config, |installation, stop| async move {
+        let config = &installation.config;
+        let settle = parts::Settle::open(&installation, &installation.warehouse(Role::Ingest)?)?;
+        if once {
+            return settle.run_once(&stop).await;
+        }
+        let metrics = parts::Metrics::default();
+        let ops = parts::ops(config, config.settle.ops_listen, metrics, settle.checks(), &stop).await?;
+        tracing::info!("settle ready");
+        settle.run(stop).await;
         ops.await.context("the ops listener ended")
     })
 }

@@ -47,8 +47,7 @@ pub enum StoreError {
 /// 41 CANNOT_PARSE_DATETIME, 53 TYPE_MISMATCH, 69 ARGUMENT_OUT_OF_BOUND, 70 CANNOT_CONVERT_TYPE, 72 CANNOT_PARSE_NUMBER,
 /// 117 INCORRECT_DATA, 131 TOO_LARGE_STRING_SIZE, 321 VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, 349 CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN,
 /// 407 DECIMAL_OVERFLOW, 469 VIOLATED_CONSTRAINT, 691 UNKNOWN_ELEMENT_OF_ENUM.
-const ROW_ERRORS: [u32; 15] =
-    [6, 27, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 469, 691];
+const ROW_ERRORS: [u32; 15] = [6, 27, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 469, 691];
 
 /// Where a ClickHouse is and who asks it. Has no `Debug`: it holds a password.
 pub struct Server {
@@ -81,19 +80,17 @@ impl Server {
 pub struct Warehouse {
     client: Client,
     timeout: Duration,
-    fsync: bool,
 }
 
 impl Warehouse {
-    /// Prepares to ask `server`; nothing is sent yet. `fsync` asks for inserts that survive a power cut:
-    /// needed where the journal is the only other copy.
-    pub fn connect(config: &Config, server: &Server, fsync: bool) -> Self {
+    /// Prepares to ask `server`; nothing is sent yet.
+    pub fn connect(config: &Config, server: &Server) -> Self {
         let client = Client::default()
             .with_url(&server.url)
             .with_user(&server.user)
             .with_password(&server.password)
             .with_database(&config.warehouse.database);
-        Self { client, timeout: Duration::from_millis(config.warehouse.timeout_ms), fsync }
+        Self { client, timeout: Duration::from_millis(config.warehouse.timeout_ms) }
     }
 
     /// The client, with the database selected, for questions.
@@ -108,7 +105,6 @@ impl Warehouse {
         rows: impl ExactSizeIterator<Item = &'a R> + Clone,
         token: &str,
     ) -> Result<(), StoreError> {
-        let fsync = if self.fsync { "1" } else { "0" };
         let sql = format!("INSERT INTO {table} ({}) FORMAT Native", R::COLUMNS.join(", "));
         let mut insert = self
             .client
@@ -117,8 +113,6 @@ impl Warehouse {
             .with_setting("insert_deduplication_token", token)
             .with_setting("async_insert", "0")
             .with_setting("optimize_on_insert", "0")
-            .with_setting("fsync_after_insert", fsync)
-            .with_setting("fsync_part_directory", fsync)
             .with_setting("max_execution_time", self.timeout.as_secs().to_string());
         let block = Bytes::from(R::block(rows));
         let sent = async {
@@ -129,7 +123,11 @@ impl Warehouse {
     }
 
     /// Asks and gives the rows back.
-    pub async fn ask<T>(&self, action: &str, query: clickhouse::query::Query) -> Result<Vec<T>, StoreError>
+    pub async fn ask<T>(
+        &self,
+        action: &str,
+        query: clickhouse::query::Query,
+    ) -> Result<Vec<T>, StoreError>
     where
         T: clickhouse::RowOwned + clickhouse::RowRead,
     {
@@ -154,7 +152,10 @@ fn explain_insert(table: &'static str, error: &ClientError) -> StoreError {
         Some(code) if ROW_ERRORS.contains(&code) => {
             StoreError::Rows { table, reason: short(error) }
         }
-        _ => StoreError::Transient { action: format!("an insert into {table}"), reason: short(error) },
+        _ => StoreError::Transient {
+            action: format!("an insert into {table}"),
+            reason: short(error),
+        },
     }
 }
 
@@ -178,7 +179,8 @@ pub fn short(error: &ClientError) -> String {
     };
     let Some(code) = error_code(error) else { return "an answer without an error code".to_owned() };
     let is_name = |word: &&str| {
-        word.len() > 3 && word.bytes().all(|byte| byte.is_ascii_uppercase() || b"_0123456789".contains(&byte))
+        word.len() > 3
+            && word.bytes().all(|byte| byte.is_ascii_uppercase() || b"_0123456789".contains(&byte))
     };
     let name = text
         .rsplit('(')
@@ -201,7 +203,9 @@ mod tests {
         );
         assert_eq!(short(&error), "code 469 (VIOLATED_CONSTRAINT)");
         assert!(matches!(explain_insert("leads", &error), StoreError::Rows { .. }));
-        let busy = ClientError::BadResponse("Code: 252. DB::Exception: Too many parts (TOO_MANY_PARTS)".into());
+        let busy = ClientError::BadResponse(
+            "Code: 252. DB::Exception: Too many parts (TOO_MANY_PARTS)".into(),
+        );
         assert!(matches!(explain_insert("leads", &busy), StoreError::Transient { .. }));
     }
 }
