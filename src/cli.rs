@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::report::command::ReportArguments;
+use crate::sql_shell::SqlArguments;
 use crate::store::engine::ChildArguments;
 
 /// Lead capture and click tracking: from forms, links and pixels to what brings customers.
@@ -15,7 +16,7 @@ use crate::store::engine::ChildArguments;
 #[command(name = "leadtrail", version, max_term_width = 100)]
 pub struct Arguments {
     /// The configuration file; without it the built-in defaults and the environment count.
-    #[arg(long, short, global = true, env = "LEADTRAIL_CONFIG")]
+    #[arg(long, short, global = true)]
     pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
@@ -31,8 +32,6 @@ pub enum Command {
     Serve,
     /// Run the consumer alone: from the log into ClickHouse.
     Consume,
-    /// Run settling alone: which click earned which conversion.
-    Settle(SettleArguments),
     /// Run the report page alone.
     App,
     /// Make or check the tables.
@@ -41,10 +40,7 @@ pub enum Command {
     /// Answer a question: ads, affiliates, leads.
     Report(ReportArguments),
     /// Ask ClickHouse in SQL, as the analyst.
-    Sql {
-        /// One statement; without it statements are read from standard input.
-        query: Option<String>,
-    },
+    Sql(SqlArguments),
     /// Make links for mails.
     #[command(subcommand)]
     Link(LinkCommand),
@@ -62,14 +58,6 @@ pub struct UpArguments {
     /// Serve the demo shop besides.
     #[arg(long)]
     pub demo: bool,
-}
-
-/// How to settle.
-#[derive(Debug, Args)]
-pub struct SettleArguments {
-    /// Settle what there is and end.
-    #[arg(long)]
-    pub once: bool,
 }
 
 /// What to do with the tables.

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 /// The documented defaults.
-const DEFAULTS: &str = include_str!("../config/leadtrail.toml");
+pub const DEFAULTS: &str = include_str!("../config/leadtrail.toml");
 
 /// What the environment's names begin with: `LEADTRAIL_KAFKA__BROKERS` is `kafka.brokers`.
 const ENVIRONMENT_PREFIX: &str = "LEADTRAIL_";
@@ -261,7 +261,7 @@ fn overlay_environment(
         let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
         let path = path.to_lowercase();
         let (table, key) = match path.split_once("__") {
-            None if !merged.contains_key(&path) => continue,
+            None if merged.get(&path).is_none_or(Value::is_table) => continue,
             None => (&mut *merged, path.as_str()),
             Some((section, key)) => match merged.get_mut(section) {
                 Some(Value::Table(table)) => (table, key),

@@ -33,6 +33,11 @@ impl Stop {
         self.0.has_changed().unwrap_or(true)
     }
 
+    /// The channel itself, for those who look at it themselves.
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.0.clone()
+    }
+
     /// Waits for the stop.
     pub async fn stopped(&self) {
         let mut receiver = self.0.clone();

@@ -2,7 +2,7 @@
 //!
 //! In: the `User-Agent` header. Out: an [`Agent`]. Refuses: nothing; what ua-parser's patterns don't know stays empty.
 //! Promises: at most [`AGENT_BYTES_MAX`] bytes are looked at, the answer depends on the string alone, and names are bounded
-//! and never hold an address of mail. Costs 20 MB and 0.1 s at start, so it belongs into the consumer, not into the edge.
+//! and never hold an address of mail. Costs 13 MB and 0.1 s at start, so it belongs into the consumer, not into the edge.
 
 use std::sync::Arc;
 
@@ -100,9 +100,8 @@ impl Agents {
         let browsers = user_agent::Builder::new()
             .push_all(patterns.user_agent_parsers)
             .expect("a test compiles the patterns");
-        let systems = os::Builder::new()
-            .push_all(patterns.os_parsers)
-            .expect("a test compiles the patterns");
+        let systems =
+            os::Builder::new().push_all(patterns.os_parsers).expect("a test compiles the patterns");
         Self {
             browsers: browsers.build().expect("a test compiles the patterns"),
             systems: systems.build().expect("a test compiles the patterns"),
@@ -148,21 +147,61 @@ fn family(name: &str) -> String {
 
 /// Words of televisions and the boxes beside them.
 const TV: &[&str] = &[
-    "SmartTV", "SMART-TV", "Smart TV", "Web0S", "HbbTV", "NetCast", "AppleTV", "Apple TV", "GoogleTV", "Android TV",
-    "CrKey", "Roku", "BRAVIA", "Viera", "VIERA", "PhilipsTV", "SonyDTV", "AQUOS", "; AFT", "MiTV", "Opera TV", "DTV",
-    "OTT", "Large Screen",
+    "SmartTV",
+    "SMART-TV",
+    "Smart TV",
+    "Web0S",
+    "HbbTV",
+    "NetCast",
+    "AppleTV",
+    "Apple TV",
+    "GoogleTV",
+    "Android TV",
+    "CrKey",
+    "Roku",
+    "BRAVIA",
+    "Viera",
+    "VIERA",
+    "PhilipsTV",
+    "SonyDTV",
+    "AQUOS",
+    "; AFT",
+    "MiTV",
+    "Opera TV",
+    "DTV",
+    "OTT",
+    "Large Screen",
 ];
 
 const CONSOLE: &[&str] = &["PlayStation", "PLAYSTATION", "Xbox", "Nintendo"];
 
-const TABLET: &[&str] = &["iPad", "Kindle", "PlayBook", "TouchPad", "hp-tablet", "Tablet;", "Tablet)", "Silk/", "Xoom"];
+const TABLET: &[&str] =
+    &["iPad", "Kindle", "PlayBook", "TouchPad", "hp-tablet", "Tablet;", "Tablet)", "Silk/", "Xoom"];
 
 const MOBILE: &[&str] = &[
-    "iPhone", "iPod", "Mobile", "Mobi/", "Opera Mini", "Opera Mobi", "Windows Phone", "Windows CE", "IEMobile",
-    "BlackBerry", "BB10", "Symbian", "SymbOS", "MIDP", "KAIOS", "Nokia", "SonyEricsson", "DoCoMo", "UP.Browser",
+    "iPhone",
+    "iPod",
+    "Mobile",
+    "Mobi/",
+    "Opera Mini",
+    "Opera Mobi",
+    "Windows Phone",
+    "Windows CE",
+    "IEMobile",
+    "BlackBerry",
+    "BB10",
+    "Symbian",
+    "SymbOS",
+    "MIDP",
+    "KAIOS",
+    "Nokia",
+    "SonyEricsson",
+    "DoCoMo",
+    "UP.Browser",
 ];
 
-const DESKTOP: &[&str] = &["Windows", "Macintosh", "Mac OS X", "X11", "CrOS", "Linux", "Win98", "Mac_PowerPC"];
+const DESKTOP: &[&str] =
+    &["Windows", "Macintosh", "Mac OS X", "X11", "CrOS", "Linux", "Win98", "Mac_PowerPC"];
 
 /// The kind of device, from words that browsers are documented to use. On Android a telephone's browser says `Mobile` and
 /// a tablet's doesn't (Chrome's and Firefox's documentation); an application that says neither counts as a telephone's. An

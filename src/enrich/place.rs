@@ -248,10 +248,7 @@ impl Database {
         Ok(common)
     }
 
-    fn decode(
-        &self,
-        found: &LookupResult<'_, Vec<u8>>,
-    ) -> Result<Option<Place>, MaxMindDbError> {
+    fn decode(&self, found: &LookupResult<'_, Vec<u8>>) -> Result<Option<Place>, MaxMindDbError> {
         Ok(match self.layout {
             Layout::Flat => found.decode::<FlatRecord<'_>>()?.map(Place::from),
             Layout::Nested => found.decode::<NestedRecord<'_>>()?.map(Place::from),

@@ -69,10 +69,7 @@ fn one_file_for_each_kind_of_address_may_lie_in_one_directory() {
     assert_eq!(at(&places, "192.0.2.9").city, "Innsbruck");
     assert_eq!(at(&places, "2a02:d180::1").country, "DE");
     fs::write(directory.path().join("c-again.mmdb"), NESTED).unwrap();
-    assert!(matches!(
-        Places::open(directory.path()),
-        Err(PlaceError::Twice { version: 6, .. })
-    ));
+    assert!(matches!(Places::open(directory.path()), Err(PlaceError::Twice { version: 6, .. })));
 }
 
 #[test]

@@ -74,6 +74,9 @@ pub(crate) struct Sites {
     result_paths: Vec<String>,
 }
 
+/// The greatest wins: length of the host, length of the path, own before listed, assistant before others.
+type Rank = (usize, usize, bool, bool);
+
 /// A referrer as it is looked up.
 #[derive(Clone, Copy)]
 pub(crate) struct Page<'a> {
@@ -92,69 +95,66 @@ pub(crate) struct Known<'a> {
 
 impl Sites {
     pub(crate) fn new(
-        lists: ReferrerLists,
+        lists: &ReferrerLists,
         own: Vec<OwnSite>,
         result_paths: Vec<String>,
     ) -> Result<Self, ChannelError> {
         let mut sites = Self { by_host: HashMap::with_capacity(1_024), result_paths };
         for site in own {
-            let search = site.channel == Channel::OrganicSearch;
-            if search == site.paths.is_empty() {
-                return Err(ChannelError::Paths { site: site.name });
-            }
-            let results =
-                |paths: &[String]| Results { params: Vec::new(), paths: paths.to_vec() };
-            for host in &site.hosts {
-                let (host, subdomains) = match host.strip_prefix('=') {
-                    Some(host) => (host, false),
-                    None => (host.as_str(), true),
-                };
-                let results = search.then(|| results(&site.paths));
-                let (host, path) = split_path(host);
-                let entry = Site {
-                    name: site.name.clone(),
-                    channel: site.channel,
-                    path,
-                    subdomains,
-                    own: true,
-                    results,
-                };
-                sites.add(host, entry)?;
-            }
+            sites.add_own(&site)?;
         }
-        let simple = [
-            (Channel::Assistant, lists.assistants),
-            (Channel::OrganicSocial, lists.socials),
-        ];
-        for (channel, list) in simple {
+        for (channel, list) in
+            [(Channel::Assistant, &lists.assistants), (Channel::OrganicSocial, &lists.socials)]
+        {
             for (name, hosts) in list {
                 for host in hosts {
-                    let (host, path) = split_path(&host);
+                    let (host, path) = split_path(host);
                     let name = name.clone();
-                    let results = None;
-                    let site = Site { name, channel, path, subdomains: true, own: false, results };
+                    let site =
+                        Site { name, channel, path, subdomains: true, own: false, results: None };
                     sites.add(host, site)?;
                 }
             }
         }
-        for engine in lists.engine {
+        for engine in &lists.engine {
             for host in &engine.hosts {
                 let (host, path) = split_path(host);
+                let results =
+                    Results { params: engine.params.clone(), paths: engine.paths.clone() };
                 let site = Site {
                     name: engine.name.clone(),
                     channel: Channel::OrganicSearch,
                     path,
                     subdomains: false,
                     own: false,
-                    results: Some(Results {
-                        params: engine.params.clone(),
-                        paths: engine.paths.clone(),
-                    }),
+                    results: Some(results),
                 };
                 sites.add(host, site)?;
             }
         }
         Ok(sites)
+    }
+
+    fn add_own(&mut self, site: &OwnSite) -> Result<(), ChannelError> {
+        let search = site.channel == Channel::OrganicSearch;
+        if search == site.paths.is_empty() {
+            return Err(ChannelError::Paths { site: site.name.clone() });
+        }
+        for listed in &site.hosts {
+            let alone = listed.strip_prefix('=');
+            let (host, path) = split_path(alone.unwrap_or(listed));
+            let results = Results { params: Vec::new(), paths: site.paths.clone() };
+            let entry = Site {
+                name: site.name.clone(),
+                channel: site.channel,
+                path,
+                subdomains: alone.is_none(),
+                own: true,
+                results: search.then_some(results),
+            };
+            self.add(host, entry)?;
+        }
+        Ok(())
     }
 
     fn add(&mut self, host: String, site: Site) -> Result<(), ChannelError> {
@@ -181,7 +181,7 @@ impl Sites {
     fn best(&self, host: &str, fits: impl Fn(&Site) -> bool) -> Option<Known<'_>> {
         let host = lower(host);
         let host = host.strip_suffix('.').unwrap_or(&host);
-        let mut best: Option<((usize, usize, bool, bool), &Site)> = None;
+        let mut best: Option<(Rank, &Site)> = None;
         let mut consider = |key: &str, whole: bool| {
             let Some(sites) = self.by_host.get(key) else { return };
             for site in sites.iter().filter(|site| (whole || site.subdomains) && fits(site)) {
@@ -239,8 +239,9 @@ impl Site {
 
 /// True where `path` is `prefix` or continues it with a new segment. An empty prefix fits every path.
 fn begins(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || prefix.is_empty() || prefix.ends_with('/') || rest.starts_with('/'))
+    path.strip_prefix(prefix).is_some_and(|rest| {
+        rest.is_empty() || prefix.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
+    })
 }
 
 fn split_path(listed: &str) -> (String, String) {
@@ -250,7 +251,8 @@ fn split_path(listed: &str) -> (String, String) {
     }
 }
 
-fn lower(text: &str) -> Cow<'_, str> {
+/// The host in lower case.
+pub(crate) fn lower(text: &str) -> Cow<'_, str> {
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(text.to_ascii_lowercase())
     } else {

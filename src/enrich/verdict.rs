@@ -188,7 +188,9 @@ fn clearness(class: TrafficClass) -> u8 {
 fn says_prefetch(purpose: &str) -> bool {
     !purpose.is_empty()
         && purpose.split([';', ',', ' ']).any(|word| {
-            ["prefetch", "prerender", "preview"].iter().any(|known| word.eq_ignore_ascii_case(known))
+            ["prefetch", "prerender", "preview"]
+                .iter()
+                .any(|known| word.eq_ignore_ascii_case(known))
         })
 }
 

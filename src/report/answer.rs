@@ -150,9 +150,10 @@ pub struct LeftOut {
 pub struct Sums(pub BTreeMap<String, Sum>);
 
 impl Sums {
-    /// From what ClickHouse gives for `Map(String, Decimal(38, 4))`.
+    /// From what ClickHouse gives for `Map(String, Decimal(38, 4))`. Nothing in some currency is no money in it.
     pub fn new(pairs: Vec<(String, i128)>) -> Self {
-        Self(pairs.into_iter().map(|(currency, scaled)| (currency, Sum(scaled))).collect())
+        let some = pairs.into_iter().filter(|(_, scaled)| *scaled != 0);
+        Self(some.map(|(currency, scaled)| (currency, Sum(scaled))).collect())
     }
 }
 

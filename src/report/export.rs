@@ -87,10 +87,11 @@ impl Serialize for Document<'_> {
         map.serialize_entry("not_human", &answer.left_out.not_human)?;
         map.serialize_entry("repeats", &answer.left_out.repeats)?;
         map.serialize_entry("row_count", &answer.row_count)?;
-        let rows: Vec<_> = table.rows.iter().map(|cells| Object { table, cells }).collect();
+        let object = |cells, named| Object { table, cells, named };
+        let rows: Vec<_> = table.rows.iter().map(|cells| object(cells, true)).collect();
         map.serialize_entry("rows", &rows)?;
         if let Some(cells) = &table.totals {
-            map.serialize_entry("totals", &Object { table, cells })?;
+            map.serialize_entry("totals", &object(cells, false))?;
         }
         map.end()
     }
@@ -100,6 +101,8 @@ impl Serialize for Document<'_> {
 struct Object<'a> {
     table: &'a Table,
     cells: &'a [Cell],
+    /// False for totals: they are nobody's, so they have no texts.
+    named: bool,
 }
 
 impl Serialize for Object<'_> {
@@ -107,6 +110,9 @@ impl Serialize for Object<'_> {
         let mut map = serializer.serialize_map(None)?;
         let pairs = || self.table.columns.iter().zip(self.cells);
         for (column, cell) in pairs().filter(|(column, _)| column.currency.is_none()) {
+            if matches!(cell, Cell::Text(_)) && !self.named {
+                continue;
+            }
             map.serialize_entry(column.key, &Value(cell))?;
         }
         for key in self.table.money_keys {

@@ -17,6 +17,8 @@ pub mod page;
 pub mod period;
 pub mod question;
 pub mod table;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod words;
 

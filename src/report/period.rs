@@ -77,7 +77,14 @@ impl Preset {
 
     fn parse(text: &str) -> Result<Self, BadQuestion> {
         PRESETS.into_iter().find(|preset| preset.name() == text).ok_or_else(|| {
-            BadQuestion::unknown("period", text, PRESETS.iter().map(|preset| preset.name()))
+            // `30days` means `30d`, although `today` has as many letters in common.
+            let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+            let same = |preset: &&Preset| digits(preset.name()) == digits(text);
+            let names = PRESETS.iter().filter(same).map(|preset| preset.name());
+            let all = PRESETS.iter().map(|preset| preset.name());
+            let near: Vec<&str> =
+                if names.clone().next().is_some() { names.collect() } else { all.collect() };
+            BadQuestion::unknown("period", text, near.into_iter())
         })
     }
 }

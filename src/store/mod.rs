@@ -15,8 +15,8 @@ use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::error::Error as ClientError;
 
-use crate::config::Config;
-use crate::store::engine::Access;
+use crate::config::{self, Config};
+use crate::store::engine::Login;
 use crate::store::native::Row;
 
 /// Why an insert or a question failed.
@@ -47,40 +47,50 @@ pub enum StoreError {
 /// 41 CANNOT_PARSE_DATETIME, 53 TYPE_MISMATCH, 69 ARGUMENT_OUT_OF_BOUND, 70 CANNOT_CONVERT_TYPE, 72 CANNOT_PARSE_NUMBER,
 /// 117 INCORRECT_DATA, 131 TOO_LARGE_STRING_SIZE, 321 VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, 349 CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN,
 /// 407 DECIMAL_OVERFLOW, 469 VIOLATED_CONSTRAINT, 691 UNKNOWN_ELEMENT_OF_ENUM.
-const ROW_ERRORS: [u32; 15] =
-    [6, 27, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 469, 691];
+const ROW_ERRORS: [u32; 15] = [6, 27, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 469, 691];
+
+/// Where a ClickHouse is and who asks it. Has no `Debug`: it holds a password.
+pub struct Server {
+    url: String,
+    user: String,
+    password: String,
+}
+
+impl Server {
+    /// As configured; reads the password's file.
+    pub fn configured(settings: &config::Warehouse) -> Result<Self, config::ConfigError> {
+        let password = match settings.password_file.as_str() {
+            "" => String::new(),
+            path => std::fs::read_to_string(path)
+                .map(|text| text.trim_end().to_owned())
+                .map_err(|source| config::ConfigError::Read { path: path.into(), source })?,
+        };
+        Ok(Self { url: settings.url.clone(), user: settings.user.clone(), password })
+    }
+
+    /// The embedded engine at `url`.
+    pub fn embedded(url: &str, login: &Login) -> Self {
+        let password = login.password.expose().to_owned();
+        Self { url: url.to_owned(), user: login.user.clone(), password }
+    }
+}
 
 /// A connection to ClickHouse, a server's or the embedded engine's.
 #[derive(Clone)]
 pub struct Warehouse {
     client: Client,
     timeout: Duration,
-    fsync: bool,
 }
 
 impl Warehouse {
-    /// A configured server, or the embedded engine that `access` leads to. `fsync` asks for inserts that survive a power cut:
-    /// needed where the journal is the only other copy.
-    pub fn connect(
-        config: &Config,
-        access: Option<&Access>,
-        fsync: bool,
-    ) -> Result<Self, crate::config::ConfigError> {
-        let client = match access {
-            Some(access) => Client::default()
-                .with_url(&access.url)
-                .with_user(&access.admin.user)
-                .with_password(access.admin.password.expose()),
-            None => Client::default()
-                .with_url(&config.warehouse.url)
-                .with_user(&config.warehouse.user)
-                .with_password(read_password(&config.warehouse.password_file)?),
-        };
-        Ok(Self {
-            client: client.with_database(&config.warehouse.database),
-            timeout: Duration::from_millis(config.warehouse.timeout_ms),
-            fsync,
-        })
+    /// Prepares to ask `server`; nothing is sent yet.
+    pub fn connect(config: &Config, server: &Server) -> Self {
+        let client = Client::default()
+            .with_url(&server.url)
+            .with_user(&server.user)
+            .with_password(&server.password)
+            .with_database(&config.warehouse.database);
+        Self { client, timeout: Duration::from_millis(config.warehouse.timeout_ms) }
     }
 
     /// The client, with the database selected, for questions.
@@ -95,7 +105,6 @@ impl Warehouse {
         rows: impl ExactSizeIterator<Item = &'a R> + Clone,
         token: &str,
     ) -> Result<(), StoreError> {
-        let fsync = if self.fsync { "1" } else { "0" };
         let sql = format!("INSERT INTO {table} ({}) FORMAT Native", R::COLUMNS.join(", "));
         let mut insert = self
             .client
@@ -104,8 +113,6 @@ impl Warehouse {
             .with_setting("insert_deduplication_token", token)
             .with_setting("async_insert", "0")
             .with_setting("optimize_on_insert", "0")
-            .with_setting("fsync_after_insert", fsync)
-            .with_setting("fsync_part_directory", fsync)
             .with_setting("max_execution_time", self.timeout.as_secs().to_string());
         let block = Bytes::from(R::block(rows));
         let sent = async {
@@ -116,7 +123,11 @@ impl Warehouse {
     }
 
     /// Asks and gives the rows back.
-    pub async fn ask<T>(&self, action: &str, query: clickhouse::query::Query) -> Result<Vec<T>, StoreError>
+    pub async fn ask<T>(
+        &self,
+        action: &str,
+        query: clickhouse::query::Query,
+    ) -> Result<Vec<T>, StoreError>
     where
         T: clickhouse::RowOwned + clickhouse::RowRead,
     {
@@ -136,21 +147,15 @@ impl Warehouse {
     }
 }
 
-fn read_password(path: &str) -> Result<String, crate::config::ConfigError> {
-    if path.is_empty() {
-        return Ok(String::new());
-    }
-    std::fs::read_to_string(path)
-        .map(|text| text.trim_end().to_owned())
-        .map_err(|source| crate::config::ConfigError::Read { path: path.into(), source })
-}
-
 fn explain_insert(table: &'static str, error: &ClientError) -> StoreError {
     match error_code(error) {
         Some(code) if ROW_ERRORS.contains(&code) => {
             StoreError::Rows { table, reason: short(error) }
         }
-        _ => StoreError::Transient { action: format!("an insert into {table}"), reason: short(error) },
+        _ => StoreError::Transient {
+            action: format!("an insert into {table}"),
+            reason: short(error),
+        },
     }
 }
 
@@ -174,7 +179,8 @@ pub fn short(error: &ClientError) -> String {
     };
     let Some(code) = error_code(error) else { return "an answer without an error code".to_owned() };
     let is_name = |word: &&str| {
-        word.len() > 3 && word.bytes().all(|byte| byte.is_ascii_uppercase() || b"_0123456789".contains(&byte))
+        word.len() > 3
+            && word.bytes().all(|byte| byte.is_ascii_uppercase() || b"_0123456789".contains(&byte))
     };
     let name = text
         .rsplit('(')
@@ -197,7 +203,9 @@ mod tests {
         );
         assert_eq!(short(&error), "code 469 (VIOLATED_CONSTRAINT)");
         assert!(matches!(explain_insert("leads", &error), StoreError::Rows { .. }));
-        let busy = ClientError::BadResponse("Code: 252. DB::Exception: Too many parts (TOO_MANY_PARTS)".into());
+        let busy = ClientError::BadResponse(
+            "Code: 252. DB::Exception: Too many parts (TOO_MANY_PARTS)".into(),
+        );
         assert!(matches!(explain_insert("leads", &busy), StoreError::Transient { .. }));
     }
 }

@@ -4,7 +4,7 @@
 -- their own time. A repeat wins nothing. Only what was judged human counts; the rest is told apart. Amounts are the ledger's;
 -- whether one is pending stands with the conversion. FINAL: see ads.sql.
 SELECT
-    grouping(offer) AS is_total,
+    toUInt8(grouping(offer)) AS is_total,
     affiliate,
     offer,
     sum(part.clicks) AS clicks,

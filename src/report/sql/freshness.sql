@@ -4,7 +4,7 @@
 -- the parts' own minima and maxima.
 SELECT
     max(newest_at) AS newest_batch,
-    (SELECT max(event_time) FROM events) AS newest_event,
+    assumeNotNull((SELECT max(event_time) FROM events)) AS newest_event,
     sum(toUInt64(if(end_offset > next_offset, end_offset - greatest(next_offset, first_offset), 0))) AS records_unsettled,
     minIf(oldest_at, end_offset > next_offset) AS unsettled_since
 FROM (

@@ -30,13 +30,13 @@ SELECT
     if(click.settled, toString(click.basis), '') AS basis,
     toString(lead.country) AS country,
     toString(lead.traffic_class) AS verdict,
-    (
+    assumeNotNull((
         SELECT count()
         FROM leads FINAL
         WHERE event_time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
             AND event_time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
             AND ({site:String} = '' OR site = {site:String})
-    ) AS row_count
+    )) AS row_count
 FROM (
     SELECT *
     FROM leads FINAL
