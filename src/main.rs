@@ -1,2 +1,98 @@
-//! The one binary: parses the command line and calls one function per subcommand.
-fn main() {}
+//! The one binary: parses the command line, sets up the log lines, and calls one function per subcommand.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use leadtrail::cli::{Arguments, Command, ConfigCommand, LinkCommand, SchemaCommand};
+use leadtrail::config::Config;
+use leadtrail::service::{self, Installation, Role};
+use leadtrail::store::engine;
+use leadtrail::{report, sql_shell, telemetry, tokens};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // The engine's process must block signals before any thread starts: it comes before everything else.
+    if let Command::ClickhouseEngine(child) = &arguments.command {
+        return engine::child_main(child);
+    }
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            complain(&causes.join(": "));
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a command that failed")]
+fn complain(words: &str) {
+    eprintln!("leadtrail: {words}");
+}
+
+#[expect(clippy::print_stdout, reason = "a command's answer")]
+fn answer(text: &str) {
+    println!("{text}");
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    telemetry::start().map_err(anyhow::Error::msg)?;
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    if let Command::Config(ConfigCommand::Defaults) = arguments.command {
+        answer(leadtrail::config::DEFAULTS.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = Config::load(arguments.config.as_deref(), environment)?;
+    match arguments.command {
+        Command::Up(up) => service::up(config, up.demo),
+        Command::Serve => service::serve(config),
+        Command::Consume => service::consume(config),
+        Command::Settle(settle) => service::settle(config, settle.once),
+        Command::App => service::app(config),
+        Command::Schema(SchemaCommand::Apply) => service::schema(config, true),
+        Command::Schema(SchemaCommand::Check) => service::schema(config, false),
+        Command::Report(question) => ask(config, &question),
+        Command::Sql(query) => {
+            let installation = Installation::open(config)?;
+            let warehouse = installation.warehouse(Role::Analyst)?;
+            Ok(block_on(sql_shell::run(&query, warehouse.client()))?)
+        }
+        Command::Link(LinkCommand::Open { mailing, recipient }) => {
+            open_pixel(config, &mailing, recipient)
+        }
+        Command::Config(_) => {
+            Installation::open(config)?;
+            answer("configuration and sites are right");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::ClickhouseEngine(_) => unreachable!("handled in main, before any thread"),
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
+}
+
+fn ask(config: Config, question: &report::command::ReportArguments) -> anyhow::Result<ExitCode> {
+    let installation = Installation::open(config)?;
+    let sites: Vec<String> = installation.registry.sites().map(|site| site.name.clone()).collect();
+    let window = installation.config.settle.click_window_days;
+    let client =
+        || installation.warehouse(Role::Ingest).map(|warehouse| warehouse.client().clone());
+    block_on(report::command::run(question, &sites, window, client))
+}
+
+fn open_pixel(config: Config, mailing: &str, recipient: String) -> anyhow::Result<ExitCode> {
+    let installation = Installation::open(config)?;
+    let known = installation
+        .registry
+        .mailing(mailing)
+        .ok_or_else(|| anyhow::anyhow!("no mailing `{mailing}` in sites.toml"))?;
+    let reference =
+        if recipient == "-" { std::io::read_to_string(std::io::stdin())? } else { recipient };
+    let token = tokens::sign_mail(&installation.keys, known.number, reference.trim());
+    answer(&format!("{}/o/{token}.gif", installation.config.edge.public_url.trim_end_matches('/')));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,250 @@
+//! Attribute: an enriched event becomes the rows of its tables.
+//!
+//! In: an [`Enriched`] event and its place in the log. Out: [`Rows`]. Refuses: an event whose fixed time contradicts its id, which
+//! goes to the dead letters. Promises: every record gives one row in `events` or one dead letter, never both; personal values go
+//! to `leads` alone, `events` gets keyed hashes.
+
+mod lead;
+
+use std::collections::HashSet;
+
+use crate::consume::assignment::Entry;
+use crate::consume::batch::Batch;
+use crate::enrich::Enriched;
+use crate::event::{CLAIM_FUTURE_MAX_MS, CLAIM_PAST_MAX_MS, Event, EventType};
+use crate::keys::Keys;
+use crate::store::native::{Address, Key16, Millis, Pairs, Texts, Uuid};
+use crate::store::rows::{
+    ConversionRow, DeadLetterRow, EventRow, LeadRow, TouchKeyRow, touch_kind,
+};
+
+/// Where a record stood.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Which life of the log.
+    pub epoch: u64,
+    /// Which partition.
+    pub partition: u16,
+    /// Which offset.
+    pub offset: u64,
+}
+
+/// The rows of a batch.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Of `events`.
+    pub events: Vec<EventRow>,
+    /// Of `leads`.
+    pub leads: Vec<LeadRow>,
+    /// Of `conversions`.
+    pub conversions: Vec<ConversionRow>,
+    /// Of `touch_keys`.
+    pub touch_keys: Vec<TouchKeyRow>,
+    /// Of `dead_letters`.
+    pub dead: Vec<DeadLetterRow>,
+}
+
+impl Rows {
+    /// Adds an event's rows.
+    pub fn add(&mut self, enriched: Enriched, place: Place, keys: &Keys) {
+        let lead = enriched.event.form.as_ref().map(|form| lead::read(form, keys));
+        let event = &enriched.event;
+        if event.event_type == EventType::Click {
+            self.add_touch_keys(event, place);
+        }
+        if event.event_type.is_conversion() {
+            self.conversions.push(conversion_row(&enriched, place));
+        }
+        let (email_key, phone_key) =
+            lead.as_ref().map_or_else(Default::default, |lead| (lead.email_key, lead.phone_key));
+        if let Some(lead) = lead {
+            self.leads.push(lead.into_row(&enriched, place));
+        }
+        self.events.push(event_row(enriched, place, email_key, phone_key));
+    }
+
+    /// Adds a record that could not be read.
+    pub fn add_dead(
+        &mut self,
+        place: Place,
+        id: u128,
+        reason: &'static str,
+        detail: String,
+        payload: Vec<u8>,
+        at: i64,
+    ) {
+        self.dead.push(DeadLetterRow {
+            log_epoch: place.epoch,
+            log_partition: place.partition,
+            log_offset: place.offset,
+            event_id: Uuid(id),
+            reason,
+            detail,
+            payload,
+            at: Millis(at),
+        });
+    }
+
+    /// Moves the records at `bad` offsets, which `table` refuses, to the dead letters. What `events` refuses leaves every table; what
+    /// only a narrower table refuses (a constraint that somebody added there) leaves that table.
+    pub fn bury(&mut self, table: &str, bad: &HashSet<u64>, reason: &str, batch: &Batch, at: i64) {
+        let everywhere = table == "events";
+        let place_of = self.events.first().map(|row| (row.log_epoch, row.log_partition));
+        for entry in &batch.entries {
+            let Entry::Record { offset, payload, .. } = entry else { continue };
+            let (Some((epoch, partition)), true) = (place_of, bad.contains(offset)) else {
+                continue;
+            };
+            let id = Event::from_record(payload).map_or(0, |event| event.id.as_u128());
+            let place = Place { epoch, partition, offset: *offset };
+            let detail = format!("{table}: {reason}");
+            self.add_dead(place, id, "refused_by_warehouse", detail, payload.clone(), at);
+        }
+        let keep = |offset: u64| !bad.contains(&offset);
+        if everywhere {
+            self.events.retain(|row| keep(row.log_offset));
+        }
+        if everywhere || table == "leads" {
+            self.leads.retain(|row| keep(row.log_offset));
+        }
+        if everywhere || table == "conversions" {
+            self.conversions.retain(|row| keep(row.log_offset));
+        }
+        if everywhere || table == "touch_keys" {
+            self.touch_keys.retain(|row| keep(row.log_offset));
+        }
+    }
+
+    fn add_touch_keys(&mut self, event: &Event, place: Place) {
+        let row = |kind, key| TouchKeyRow {
+            site: event.site.clone(),
+            kind,
+            key,
+            event_time: Millis(event.event_time),
+            id_seq: event.id.sequence(),
+            id_node: event.id.node(),
+            received_lag_ms: event.id.millis() - event.event_time,
+            visitor: event.visitor.as_u128(),
+            log_epoch: place.epoch,
+            log_partition: place.partition,
+            log_offset: place.offset,
+        };
+        self.touch_keys.push(row(touch_kind::CLICK_ID, event.id.as_u128()));
+        if !event.day_hash.is_none() {
+            self.touch_keys.push(row(touch_kind::DAY_HASH, u128::from(event.day_hash.0)));
+        }
+    }
+}
+
+/// True when an event's fixed time is one that `check` can have given it. Anything else would make table partitions at will.
+pub fn time_is_possible(event: &Event) -> bool {
+    let received = event.id.millis();
+    (received - CLAIM_PAST_MAX_MS..=received + CLAIM_FUTURE_MAX_MS).contains(&event.event_time)
+}
+
+fn event_row(enriched: Enriched, place: Place, email_key: Key16, phone_key: Key16) -> EventRow {
+    let Enriched { event, place: region, agent, agent_hash, channel, verdict } = enriched;
+    let Event { promotion, origin, client, worth, .. } = event;
+    let worth = worth.unwrap_or_default();
+    EventRow {
+        site: event.site,
+        visitor: event.visitor.as_u128(),
+        event_time: Millis(event.event_time),
+        id_seq: event.id.sequence(),
+        id_node: event.id.node(),
+        event_type: event.event_type as i8,
+        received_lag_ms: event.id.millis() - event.event_time,
+        claimed_time_ms: event.claimed_time.unwrap_or(0),
+        source_kind: event.source as i8,
+        visitor_basis: event.visitor_basis as i8,
+        day_hash: event.day_hash.0,
+        email_key,
+        phone_key,
+        channel: channel.to_owned(),
+        utm_source: origin.utm_source,
+        utm_medium: origin.utm_medium,
+        utm_campaign: origin.utm_campaign,
+        utm_term: origin.utm_term,
+        utm_content: origin.utm_content,
+        link: promotion.link,
+        campaign: promotion.campaign,
+        ad: promotion.ad,
+        creative: promotion.creative,
+        placement: promotion.placement,
+        mailing: promotion.mailing,
+        affiliate: promotion.affiliate,
+        offer: promotion.offer,
+        parent_click: event.parent_click.map_or(0, |claim| claim.id.as_u128()),
+        sub_ids: Pairs(origin.sub_ids),
+        click_ids: Pairs(origin.click_ids),
+        landing_host: origin.landing_host,
+        landing_path: origin.landing_path,
+        referrer_host: origin.referrer_host,
+        referrer_path: origin.referrer_path,
+        language: client.language,
+        product: promotion.product,
+        price_variant: promotion.price_variant,
+        price_shown: promotion.price_shown.unwrap_or_default(),
+        price_currency: event
+            .price_currency
+            .map_or_else(String::new, |code| code.as_str().to_owned()),
+        amount: worth.amount.unwrap_or_default(),
+        currency: worth.currency.map_or_else(String::new, |code| code.as_str().to_owned()),
+        order_id: worth.order_id,
+        goal: worth.goal,
+        status: worth.status,
+        form: event.form.map_or_else(String::new, |form| form.form),
+        country: region.country.clone(),
+        region: region.region.clone(),
+        city: region.city.clone(),
+        device_type: agent.device_type.as_str(),
+        browser: agent.browser.clone(),
+        browser_major: agent.browser_major,
+        os: agent.os.clone(),
+        ua_hash: agent_hash,
+        ip_net: Address(client.network.map_or([0; 16], |network| network.octets())),
+        traffic_class: verdict.class as i8,
+        ivt: verdict.ivt as i8,
+        reasons: Texts(verdict.reasons.iter().map(|reason| (*reason).to_owned()).collect()),
+        score: verdict.score,
+        ruleset: verdict.ruleset,
+        gpc: u8::from(client.gpc),
+        flags: Texts(event.flags),
+        log_epoch: place.epoch,
+        log_partition: place.partition,
+        log_offset: place.offset,
+    }
+}
+
+fn conversion_row(enriched: &Enriched, place: Place) -> ConversionRow {
+    let event = &enriched.event;
+    let parent = event.parent_click;
+    let worth = event.worth.clone().unwrap_or_default();
+    ConversionRow {
+        site: event.site.clone(),
+        event_type: event.event_type as i8,
+        event_time: Millis(event.event_time),
+        visitor: event.visitor.as_u128(),
+        id_seq: event.id.sequence(),
+        id_node: event.id.node(),
+        received_lag_ms: event.id.millis() - event.event_time,
+        source_kind: event.source as i8,
+        visitor_basis: event.visitor_basis as i8,
+        day_hash: event.day_hash.0,
+        parent_click: parent.map_or(0, |claim| claim.id.as_u128()),
+        parent_link: parent.map_or(0, |claim| claim.link),
+        parent_offer: parent.map_or(0, |claim| claim.offer),
+        parent_affiliate: parent.map_or(0, |claim| claim.affiliate),
+        amount: worth.amount.unwrap_or_default(),
+        currency: worth.currency.map_or_else(String::new, |code| code.as_str().to_owned()),
+        order_id: worth.order_id,
+        goal: worth.goal,
+        status: worth.status,
+        form: event.form.as_ref().map_or_else(String::new, |form| form.form.clone()),
+        country: enriched.place.country.clone(),
+        traffic_class: enriched.verdict.class.as_str(),
+        log_epoch: place.epoch,
+        log_partition: place.partition,
+        log_offset: place.offset,
+    }
+}

@@ -1,0 +1,77 @@
+//! Flags: what was odd about an event, in closed words.
+//!
+//! In: bits set while a request is checked. Out: the words of [`crate::event::Event::flags`]. Promises: a flag is never a value.
+
+/// Declares the flags: constant, word, what it says.
+macro_rules! flags {
+    ($($name:ident $word:literal $says:literal;)*) => {
+        /// One oddity.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Flag { $(#[doc = $says] $name),* }
+
+        const WORDS: &[&str] = &[$($word),*];
+    };
+}
+
+flags! {
+    OverLimit "over_limit" "The network was over its limit; recorded all the same.";
+    ClickIdNotOurs "click_id_not_ours" "A click id was given that our keys did not sign.";
+    OriginForeign "origin_foreign" "The `Origin` header names a page that is not the site's.";
+    ReturnUrlRefused "return_url_refused" "A return URL led elsewhere and was not followed.";
+    InvalidUtf8 "invalid_utf8" "Bytes that are no UTF-8 were replaced.";
+    FileSkipped "file_skipped" "A file came with the form and was not kept.";
+    FieldUnnamed "field_unnamed" "A part came without a name; kept under an empty one.";
+    PersonalInUrl "personal_in_url" "A URL held something like an e-mail address or a secret; it was left out.";
+    Cut "cut" "A value was longer than its column takes; the rest was left out.";
+    AmountUnreadable "amount_unreadable" "The amount is no plain number; none is kept.";
+    AmountOfOffer "amount_of_offer" "The amount is the offer's own, not the browser's.";
+    CurrencyUnreadable "currency_unreadable" "The currency is not three letters; none is kept.";
+    PriceUnreadable "price_unreadable" "The price shown is no plain number; none is kept.";
+    GoalMissing "goal_missing" "A conversion without a goal and without an amount.";
+}
+
+/// A set of flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// Adds one.
+    pub fn set(&mut self, flag: Flag) {
+        self.0 |= 1 << flag as u32;
+    }
+
+    /// Adds all of `other`.
+    pub fn merge(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// The words, in the order of declaration.
+    pub fn words(self) -> Vec<String> {
+        if self.0 == 0 {
+            return Vec::new();
+        }
+        WORDS
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| self.0 & (1 << index) != 0)
+            .map(|(_, word)| (*word).to_owned())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_flag_has_its_own_word_and_fits() {
+        assert!(WORDS.len() <= 32);
+        let mut flags = Flags::default();
+        assert!(flags.words().is_empty());
+        flags.set(Flag::GoalMissing);
+        flags.set(Flag::OverLimit);
+        assert_eq!(flags.words(), ["over_limit", "goal_missing"]);
+        let unique: std::collections::HashSet<_> = WORDS.iter().collect();
+        assert_eq!(unique.len(), WORDS.len());
+    }
+}

@@ -1,0 +1,121 @@
+//! Check: a bounded submission becomes an event, or a [`Refusal`].
+//!
+//! In: what `receive` read from a request. Out: the parts of an [`crate::event::Event`] (origin, visitor, destination, return URL),
+//! or a refusal. Refuses: as in the table. Promises: a refusal is data, one enum that decides status, reason code and
+//! metric label alike; no reason repeats anything that the sender sent.
+//!
+//! | status | reason code | when |
+//! |---|---|---|
+//! | 404 | `not_found` | no such form, link, offer, affiliate, mailing, ad, site, receipt or page: always the same answer |
+//! | 405 | `method_not_allowed` | another method than the door takes; `Allow` names those |
+//! | 408 | `header_too_slow` | the header took longer than `edge.header_timeout_ms` |
+//! | 408 | `body_too_slow` | the body took longer than `edge.body_timeout_ms` |
+//! | 413 | `body_too_large` | more bytes than `edge.body_bytes_max` |
+//! | 413 | `too_many_fields` | more fields than `edge.fields_max` |
+//! | 413 | `name_too_long` | a field name over 128 bytes |
+//! | 413 | `value_too_long` | a field value over 16 KiB |
+//! | 415 | `unsupported_type` | neither urlencoded, multipart/form-data nor JSON |
+//! | 415 | `unsupported_encoding` | a `Content-Encoding` such as gzip |
+//! | 400 | `broken_body` | JSON, multipart or chunks that cannot be read |
+//! | 400 | `too_deep` | JSON nested more than 8 levels |
+//! | 400 | `body_incomplete` | the connection ended in the middle of the body |
+//! | 400 | `empty` | a form without a single filled field |
+//! | 400 | `bad_http` | no HTTP/1 request |
+//! | 431 | `header_too_large` | more than 32 KiB or 100 header lines |
+//! | 429 | `rate_address` | more requests from one network than `limits.address_per_minute` |
+//! | 429 | `rate_form` | more posts to one form than `limits.form_per_minute` |
+//! | 503 | `log_full` | the log cannot take the event; nothing was kept, send it again |
+//! | 503 | `log_slow` | the log did not confirm in time; it may have been kept |
+
+use hyper::StatusCode;
+
+pub mod destination;
+pub mod flags;
+pub mod limits;
+pub mod origin;
+pub mod redact;
+pub mod return_url;
+pub mod visitor;
+
+/// Declares the refusals: variant, status, code, and the sentence for people.
+macro_rules! refusals {
+    ($($name:ident $status:ident $code:literal $sentence:literal;)*) => {
+        /// Why a request is refused. The table above has each with its status and code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "the table in the module's documentation says it")]
+        pub enum Refusal { $($name),* }
+
+        impl Refusal {
+            /// All of them, in the order of declaration.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The answer's status.
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status),* }
+            }
+
+            /// The reason code: in the answer and as the metric's label.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code),* }
+            }
+
+            /// A sentence for people.
+            pub fn sentence(self) -> &'static str {
+                match self { $(Self::$name => $sentence),* }
+            }
+        }
+    };
+}
+
+refusals! {
+    NotFound NOT_FOUND "not_found" "There is nothing here.";
+    MethodNotAllowed METHOD_NOT_ALLOWED "method_not_allowed" "This address does not take that method.";
+    HeaderTooSlow REQUEST_TIMEOUT "header_too_slow" "The request took too long to arrive.";
+    BodyTooSlow REQUEST_TIMEOUT "body_too_slow" "The request took too long to arrive.";
+    BodyTooLarge PAYLOAD_TOO_LARGE "body_too_large" "What was sent is too large.";
+    TooManyFields PAYLOAD_TOO_LARGE "too_many_fields" "The form has too many fields.";
+    NameTooLong PAYLOAD_TOO_LARGE "name_too_long" "A field's name is too long.";
+    ValueTooLong PAYLOAD_TOO_LARGE "value_too_long" "A field holds too much text.";
+    UnsupportedType UNSUPPORTED_MEDIA_TYPE "unsupported_type" "Send a form (urlencoded or multipart) or JSON.";
+    UnsupportedEncoding UNSUPPORTED_MEDIA_TYPE "unsupported_encoding" "Send the body uncompressed.";
+    BrokenBody BAD_REQUEST "broken_body" "What was sent could not be read.";
+    TooDeep BAD_REQUEST "too_deep" "The JSON is nested too deeply.";
+    BodyIncomplete BAD_REQUEST "body_incomplete" "The request ended before it was complete.";
+    Empty BAD_REQUEST "empty" "The form is empty.";
+    BadHttp BAD_REQUEST "bad_http" "This is no HTTP/1 request.";
+    HeaderTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "header_too_large" "The request's header is too large.";
+    RateAddress TOO_MANY_REQUESTS "rate_address" "Too many requests from your network; please try again in a moment.";
+    RateForm TOO_MANY_REQUESTS "rate_form" "This form is very busy; please try again in a moment.";
+    LogFull SERVICE_UNAVAILABLE "log_full" "This could not be saved; please send it again in a moment.";
+    LogSlow SERVICE_UNAVAILABLE "log_slow" "Saving took too long; please send it again in a moment.";
+}
+
+impl Refusal {
+    /// The place in [`Refusal::ALL`]: metrics are looked up by it.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn each_reason_code_is_unique_and_documented_with_its_status() {
+        let codes: HashSet<_> = Refusal::ALL.iter().map(|refusal| refusal.code()).collect();
+        assert_eq!(codes.len(), Refusal::ALL.len());
+        let documentation = include_str!("mod.rs");
+        for (index, refusal) in Refusal::ALL.iter().enumerate() {
+            assert_eq!(refusal.index(), index);
+            let row = format!("//! | {} | `{}` | ", refusal.status().as_u16(), refusal.code());
+            assert!(documentation.contains(&row), "no row {row}");
+        }
+        assert_eq!(
+            documentation.matches("\n//! | ").count(),
+            Refusal::ALL.len() + 1,
+            "rows and head"
+        );
+    }
+}

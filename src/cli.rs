@@ -1,0 +1,102 @@
+//! The command line: what can be asked of the one binary.
+//!
+//! In: arguments. Out: a [`Command`]. Refuses: what clap refuses, with the nearest word. Promises: `--help` of each command begins
+//! with what it does and how it is used.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::report::command::ReportArguments;
+use crate::sql_shell::SqlArguments;
+use crate::store::engine::ChildArguments;
+
+/// Lead capture and click tracking: from forms, links and pixels to what brings customers.
+#[derive(Debug, Parser)]
+#[command(name = "leadtrail", version, max_term_width = 100)]
+pub struct Arguments {
+    /// The configuration file; without it the built-in defaults and the environment count.
+    #[arg(long, short, global = true)]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine: edge, consumer, settle, the embedded engine, the report page.
+    Up(UpArguments),
+    /// Run the edge alone: take requests and make them durable.
+    Serve,
+    /// Run the consumer alone: from the log into ClickHouse.
+    Consume,
+    /// Run settling alone: which click earned which conversion.
+    Settle(SettleArguments),
+    /// Run the report page alone.
+    App,
+    /// Make or check the tables.
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+    /// Answer a question: ads, affiliates, leads.
+    Report(ReportArguments),
+    /// Ask ClickHouse in SQL, as the analyst.
+    Sql(SqlArguments),
+    /// Make links for mails.
+    #[command(subcommand)]
+    Link(LinkCommand),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The embedded engine's own process.
+    #[command(hide = true)]
+    ClickhouseEngine(ChildArguments),
+}
+
+/// How to run everything.
+#[derive(Debug, Args)]
+pub struct UpArguments {
+    /// Serve the demo shop besides.
+    #[arg(long)]
+    pub demo: bool,
+}
+
+/// How to settle.
+#[derive(Debug, Args)]
+pub struct SettleArguments {
+    /// Settle what there is and end.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// What to do with the tables.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum SchemaCommand {
+    /// Make what is missing. Running it again changes nothing.
+    Apply,
+    /// Say whether the database is of this program's version.
+    Check,
+}
+
+/// What to do with links.
+#[derive(Debug, Subcommand)]
+pub enum LinkCommand {
+    /// Print the address of an open pixel for one recipient of a mailing.
+    Open {
+        /// The mailing's name, as in sites.toml.
+        mailing: String,
+        /// Your own reference to the recipient (not an address: it is hashed, but a number is safer); `-` reads it from
+        /// standard input.
+        recipient: String,
+    },
+}
+
+/// What to do with the configuration.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether configuration and sites are right.
+    Check,
+    /// Print the built-in file, which documents each key.
+    Defaults,
+}

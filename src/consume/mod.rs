@@ -1,0 +1,175 @@
+//! Consume: the log becomes batches with fixed borders, and batches become rows.
+//!
+//! In: a log's home. Out: rows in ClickHouse, each record's exactly once. Refuses: records that can't be read, to the dead
+//! letters. Promises: what is below a kept border is stored or dead-lettered; an error never ends the consumer, it waits and
+//! goes on.
+
+pub mod assignment;
+pub mod batch;
+pub mod disk;
+pub mod health;
+pub mod kafka;
+mod refused;
+mod resent;
+mod worker;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::attribute::{Place, Rows, time_is_possible};
+use crate::config::{Config, Home};
+use crate::consume::assignment::{Assignment, Entry};
+use crate::consume::batch::{Batch, Bounds};
+use crate::consume::health::Health;
+use crate::enrich::Enricher;
+use crate::event::Event;
+use crate::ids::now_millis;
+use crate::keys::Keys;
+use crate::store::{StoreError, Warehouse};
+
+/// Waits before a log's home is taken up anew after an error.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What every worker needs.
+pub struct Pipeline {
+    /// Where rows go.
+    pub warehouse: Warehouse,
+    /// What is known about places, agents, channels and robots.
+    pub enricher: Enricher,
+    /// For the keyed hashes of personal values.
+    pub keys: Arc<Keys>,
+    /// How it is getting on.
+    pub health: Arc<Health>,
+}
+
+impl Pipeline {
+    /// A number for the table partition that an entry falls in.
+    fn table_partition(&self, entry: &Entry) -> i32 {
+        let Entry::Record { payload, .. } = entry else { return 0 };
+        event_time(payload).map_or(0, month)
+    }
+
+    /// The rows of a batch. Records that were sent again after a crash are left out where they are stored already.
+    async fn rows(&self, partition: u16, epoch: u64, batch: &Batch) -> Result<Rows, StoreError> {
+        let stored = resent::stored(&self.warehouse, batch, epoch, partition).await?;
+        let now = now_millis();
+        let mut rows = Rows::default();
+        let mut resent_here = resent::originals(batch);
+        for entry in &batch.entries {
+            let place = Place { epoch, partition, offset: entry.offset() };
+            match entry {
+                Entry::Void { .. } => {}
+                Entry::Damaged { detail, raw, .. } => {
+                    rows.add_dead(place, 0, "damaged_in_log", detail.clone(), raw.clone(), now);
+                }
+                Entry::Record { payload, resent, .. } => match Event::from_record(payload) {
+                    Ok(event)
+                        if *resent
+                            && (stored.contains(&event.id) || !resent_here.insert(event.id)) => {}
+                    Ok(event) if !time_is_possible(&event) => {
+                        let detail = "event_time is not one that the edge gives".to_owned();
+                        rows.add_dead(
+                            place,
+                            event.id.as_u128(),
+                            "impossible_time",
+                            detail,
+                            payload.clone(),
+                            now,
+                        );
+                    }
+                    Ok(event) => rows.add(self.enricher.enrich(event), place, &self.keys),
+                    Err(error) => rows.add_dead(
+                        place,
+                        0,
+                        "unreadable",
+                        error.to_string(),
+                        payload.clone(),
+                        now,
+                    ),
+                },
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// The event's time without reading the whole record: the first `"event_time":` of a record that `Event::to_record` wrote. A
+/// wrong guess costs nothing but a batch that closes early.
+fn event_time(payload: &[u8]) -> Option<i64> {
+    const KEY: &[u8] = b"\"event_time\":";
+    let at = payload.windows(KEY.len()).take(400).position(|window| window == KEY)? + KEY.len();
+    let digits: &[u8] = &payload[at..];
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
+}
+
+/// The calendar month of a time in UTC, as a number: the table partition.
+fn month(millis: i64) -> i32 {
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
+    let date = jiff::tz::Offset::UTC.to_datetime(time);
+    i32::from(date.year()) * 12 + i32::from(date.month())
+}
+
+/// Consumes the configured log until `stop`.
+pub async fn run(config: &Config, pipeline: Arc<Pipeline>, stop: watch::Receiver<bool>) {
+    let bounds = Bounds {
+        rows: config.consumer.batch_rows_max,
+        bytes: config.consumer.batch_bytes_max,
+        age: Duration::from_millis(config.consumer.batch_age_ms),
+    };
+    let home = config.log.home;
+    let directory: PathBuf = config.journal_dir();
+    let settings = config.kafka.clone();
+    let runtime = tokio::runtime::Handle::current();
+    let health = pipeline.health.clone();
+    let spawn_worker = move |assignment: Assignment| {
+        let worker = worker::Worker::new(pipeline.clone(), assignment, bounds);
+        runtime.spawn(worker.run());
+    };
+    let reading = tokio::task::spawn_blocking(move || {
+        let spawn: kafka::Spawn = Box::new(spawn_worker);
+        while !*stop.borrow() {
+            let outcome = match home {
+                Home::Disk => disk::read(&directory, &health, spawn.as_ref(), &stop)
+                    .map_err(|error| error.to_string()),
+                Home::Kafka => kafka::read(&settings, health.clone(), &spawn, &stop)
+                    .map_err(|error| error.to_string()),
+            };
+            match outcome {
+                Ok(()) => break,
+                Err(reason) => {
+                    tracing::warn!(reason, "the log is taken up anew");
+                    health.failed(reason);
+                    std::thread::sleep(AGAIN);
+                }
+            }
+        }
+    });
+    if let Err(error) = reading.await {
+        tracing::error!(%error, "the log's thread ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventType, tests::sample};
+    use crate::ids::EventId;
+
+    #[test]
+    fn an_events_time_is_found_without_reading_the_record() {
+        let event = sample(EventType::Click, EventId::from_parts(1_790_000_000_123, 1, 1));
+        assert_eq!(event_time(&event.to_record()), Some(1_790_000_000_123));
+        assert_eq!(event_time(b"\xff\"event_time\":"), None);
+    }
+
+    #[test]
+    fn times_of_two_calendar_months_never_share_a_number() {
+        let (january, february) = (1_769_903_999_999, 1_769_904_000_000);
+        assert_eq!(month(february), month(january) + 1);
+    }
+}

@@ -1,0 +1,87 @@
+//! The Kafka client's settings, its words, and the topics.
+//!
+//! In: the `[kafka]` section. Out: a librdkafka configuration, and topics that exist. Refuses: nothing. Promises: librdkafka's own
+//! words come through `tracing`, never to stderr by themselves.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::config::Kafka;
+
+/// The header of a record that was sent again after a crash: its original may be in the log already.
+pub const RESENT_HEADER: &str = "resent";
+
+/// The header that tells the record's schema version.
+pub const VERSION_HEADER: &str = "v";
+
+/// How long one request about topics may take.
+const REQUEST: Duration = Duration::from_secs(10);
+
+/// What every client of ours begins with.
+pub fn client_config(settings: &Kafka) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &settings.brokers).set("client.id", "leadtrail");
+    // A broker that comes back is found again quickly.
+    config.set("reconnect.backoff.ms", "100").set("reconnect.backoff.max.ms", "2000");
+    for property in &settings.properties {
+        if let Some((name, value)) = property.split_once('=') {
+            config.set(name.trim(), value.trim());
+        }
+    }
+    config
+}
+
+/// Passes librdkafka's words on.
+pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(facility, "librdkafka: {message}");
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::warn!(facility, "librdkafka: {message}");
+        }
+        _ => tracing::debug!(facility, "librdkafka: {message}"),
+    }
+}
+
+/// Makes the topics that don't exist. The events' topic keeps a week, like the journal; the settle log is tiny and kept for ever.
+pub async fn ensure_topics(settings: &Kafka) -> Result<(), KafkaError> {
+    let admin: AdminClient<DefaultClientContext> = client_config(settings).create()?;
+    let replication = || TopicReplication::Fixed(settings.replication);
+    let in_sync = if settings.replication >= 3 { "2" } else { "1" };
+    let events = NewTopic::new(&settings.topic, settings.partitions, replication())
+        .set("min.insync.replicas", in_sync)
+        .set("retention.ms", "604800000");
+    let settle = NewTopic::new(&settings.settle_topic, 1, replication())
+        .set("min.insync.replicas", in_sync)
+        .set("retention.ms", "-1");
+    let options =
+        AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
+    for outcome in admin.create_topics(&[events, settle], &options).await? {
+        match outcome {
+            Ok(name) => tracing::info!(topic = name, "topic made"),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => {
+                tracing::error!(topic = name, %code, "topic could not be made");
+                return Err(KafkaError::AdminOp(code));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Says whether the topic exists, or why that can't be told.
+pub fn topic_exists(settings: &Kafka) -> Result<bool, KafkaError> {
+    let consumer: BaseConsumer = client_config(settings).create()?;
+    let metadata = consumer.fetch_metadata(Some(&settings.topic), REQUEST)?;
+    Ok(metadata
+        .topics()
+        .iter()
+        .any(|topic| topic.error().is_none() && !topic.partitions().is_empty()))
+}

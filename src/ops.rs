@@ -1,0 +1,252 @@
+//! Ops: `/live`, `/ready` and `/metrics` of one process.
+//!
+//! In: a listener, named checks, the metrics of the process. Out: 200 or 503 with each check's word; the metrics as OpenMetrics text.
+//! Refuses: a `Host` that isn't listed (421), so that a page in somebody's browser can't read what runs on their loopback.
+//! Promises: a process that drains is alive and not ready.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::registry::Registry;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::stop::Stop;
+
+/// Connections at once: a few scrapers and an operator.
+const CONNECTIONS_MAX: usize = 64;
+
+/// A header that takes longer, and an idle connection, are closed: a scraper comes back every few seconds or minutes.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The pause after an accept that failed.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
+
+type Reply = Response<Full<Bytes>>;
+
+/// One condition of readiness.
+pub struct Check {
+    /// As `/ready` shows it.
+    pub name: &'static str,
+    /// `Err` says what is wrong, without personal data. Called for each request: it must not block.
+    pub run: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+/// What the ops listener shows.
+pub struct Ops {
+    /// `Host` headers that are answered: `host` with any port, or `host:port`.
+    pub hosts: Vec<String>,
+    /// All must pass for `/ready`.
+    pub checks: Vec<Check>,
+    /// The metrics of the process.
+    pub metrics: Registry,
+    /// Once it is asked for, the process is not ready any more.
+    pub draining: Stop,
+}
+
+/// Serves until `stop`. Give it a stop that comes after the drain, so that `/live` and `/metrics` answer meanwhile.
+pub async fn serve(listener: TcpListener, ops: Arc<Ops>, stop: Stop) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let accepted = tokio::select! {
+            () = stop.stopped() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_BACKOFF).await;
+            continue;
+        };
+        let (ops, stop) = (ops.clone(), stop.clone());
+        tokio::spawn(async move {
+            tokio::select! { () = stop.stopped() => {} () = connection(stream, ops) => {} }
+            drop(place);
+        });
+    }
+}
+
+async fn connection(stream: TcpStream, ops: Arc<Ops>) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let reply = answer(&ops, &request);
+        async move { Ok::<_, Infallible>(reply) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "ops connection ended early");
+    }
+}
+
+/// True when the request's host is listed. An entry without a port admits every port.
+pub fn host_is_listed(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> bool {
+    let host = match uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(HOST).and_then(|host| host.to_str().ok()),
+    };
+    let Some(host) = host else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    hosts
+        .iter()
+        .any(|listed| listed.eq_ignore_ascii_case(host) || listed.eq_ignore_ascii_case(name))
+}
+
+fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+fn answer(ops: &Ops, request: &Request<Incoming>) -> Reply {
+    if !host_is_listed(request.uri(), request.headers(), &ops.hosts) {
+        return text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "text/plain",
+            "host not listed in ops.hosts\n",
+        );
+    }
+    let paths = ["/live", "/ready", "/metrics"];
+    if !paths.contains(&request.uri().path()) {
+        return text(StatusCode::NOT_FOUND, "text/plain", "try /live, /ready or /metrics\n");
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET or HEAD\n");
+        reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return reply;
+    }
+    match request.uri().path() {
+        "/ready" => ready(ops),
+        "/metrics" => metrics(ops),
+        _ => text(StatusCode::OK, "text/plain", "live\n"),
+    }
+}
+
+/// One line for each check, `ok` or what is wrong.
+fn ready(ops: &Ops) -> Reply {
+    let mut lines = String::new();
+    let mut all = true;
+    let draining = if ops.draining.is_stopped() { Err("draining".to_owned()) } else { Ok(()) };
+    let results = ops.checks.iter().map(|check| (check.name, (check.run)()));
+    for (name, result) in std::iter::once(("running", draining)).chain(results) {
+        all &= result.is_ok();
+        let word = result.err().unwrap_or_else(|| "ok".to_owned());
+        writeln!(lines, "{name}: {word}").expect("writing to a String cannot fail");
+    }
+    let status = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    text(status, "text/plain", lines)
+}
+
+fn metrics(ops: &Ops) -> Reply {
+    let mut body = String::with_capacity(16 * 1024);
+    prometheus_client::encoding::text::encode(&mut body, &ops.metrics)
+        .expect("writing to a String cannot fail");
+    text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stop::{self, Stopper};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    struct Running {
+        address: std::net::SocketAddr,
+        healthy: Arc<AtomicBool>,
+        drain: Stopper,
+        _end: Stopper,
+    }
+
+    async fn start() -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (drain, draining) = stop::channel();
+        let (end, ended) = stop::channel();
+        let healthy = Arc::new(AtomicBool::new(true));
+        let seen = healthy.clone();
+        let run =
+            move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("disk is full".into()) };
+        let mut metrics = Registry::default();
+        crate::receive::tally::Metrics::new(&mut metrics);
+        let checks = vec![Check { name: "journal", run: Box::new(run) }];
+        let hosts = vec!["127.0.0.1".into(), "ops.example:9080".into()];
+        tokio::spawn(serve(listener, Arc::new(Ops { hosts, checks, metrics, draining }), ended));
+        Running { address, healthy, drain, _end: end }
+    }
+
+    async fn get(running: &Running, method: &str, path: &str, host: &str) -> String {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        reply
+    }
+
+    #[tokio::test]
+    async fn readiness_is_every_check_and_not_draining() {
+        let running = start().await;
+        let ready = get(&running, "GET", "/ready", "127.0.0.1:9080").await;
+        assert!(
+            ready.starts_with("HTTP/1.1 200") && ready.ends_with("running: ok\njournal: ok\n"),
+            "{ready}"
+        );
+        running.healthy.store(false, Ordering::Relaxed);
+        let sick = get(&running, "GET", "/ready", "127.0.0.1").await;
+        assert!(
+            sick.starts_with("HTTP/1.1 503") && sick.ends_with("journal: disk is full\n"),
+            "{sick}"
+        );
+        running.healthy.store(true, Ordering::Relaxed);
+        running.drain.stop();
+        let draining = get(&running, "GET", "/ready", "127.0.0.1").await;
+        assert!(draining.starts_with("HTTP/1.1 503") && draining.contains("running: draining"));
+        assert!(get(&running, "GET", "/live", "127.0.0.1").await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn only_listed_hosts_and_known_paths_are_answered() {
+        let running = start().await;
+        for (host, status) in [
+            ("evil.example", 421),
+            ("127.0.0.1.evil.example", 421),
+            ("127.0.0.1:80@evil.example", 421),
+            ("OPS.example:9080", 200),
+            ("ops.example:9081", 421),
+        ] {
+            let reply = get(&running, "GET", "/live", host).await;
+            assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {reply}");
+        }
+        assert!(get(&running, "GET", "/", "127.0.0.1").await.starts_with("HTTP/1.1 404"));
+        assert!(get(&running, "POST", "/ready", "127.0.0.1").await.starts_with("HTTP/1.1 405"));
+    }
+
+    #[tokio::test]
+    async fn metrics_are_openmetrics() {
+        let running = start().await;
+        let reply = get(&running, "GET", "/metrics", "127.0.0.1").await;
+        assert!(
+            reply.contains("# HELP leadtrail_requests_received Requests that arrived"),
+            "{reply}"
+        );
+        assert!(reply.ends_with("# EOF\n"));
+        for metric in crate::telemetry::METRICS {
+            assert!(reply.contains(&format!("# TYPE {} ", metric.name)), "{}", metric.name);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! One connection: HTTP/1 with its deadlines.
+//!
+//! In: a socket. Out: nothing; requests are answered by [`crate::receive::route`]. Refuses: a header that takes too long (408), bytes that are no
+//! HTTP/1 (400, by hyper), headers that are too large (431). Promises: no connection stays open without a request longer
+//! than `edge.idle_timeout_ms`, and none for ever.
+//!
+//! hyper's own `header_read_timeout` starts when the last answer is sent and so closes idle connections after it too; and it
+//! allocates a timer for every request. Here the socket's reads say when a header begins, and one timer per connection, moved only
+//! when it fires or when a header arrives in pieces, serves both deadlines.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::check::Refusal;
+use crate::receive::tally::{Door, Settled};
+use crate::receive::{Edge, route};
+use crate::stop::Stop;
+
+/// Bytes of one header: room for 8 KiB of query and as much of cookies; four times that is somebody's error.
+const HEADER_BYTES_MAX: usize = 32 * 1024;
+
+/// Said to a client whose header never ends, before the connection is closed.
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// Open, nothing has come yet: the header's deadline counts, for who connects has something to say.
+    Fresh,
+    /// Between two requests.
+    Idle,
+    /// A header has begun.
+    Header,
+    /// A request is being answered: its body and the log have deadlines of their own.
+    Busy,
+}
+
+/// What socket, service and deadlines of one connection share. All of it runs in one task: the atomics only make it `Send`.
+struct Line {
+    edge: Arc<Edge>,
+    peer: IpAddr,
+    opened: Instant,
+    phase: AtomicU8,
+    since_ms: AtomicU64,
+}
+
+impl Line {
+    fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Fresh,
+            1 => Phase::Idle,
+            2 => Phase::Header,
+            _ => Phase::Busy,
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        if phase != Phase::Busy {
+            let since_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.since_ms.store(since_ms, Ordering::Relaxed);
+        }
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// When the present phase has lasted too long; while a request is answered, when to look again.
+    fn deadline(&self) -> Instant {
+        let settings = &self.edge.settings;
+        let since = self.opened + Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
+        match self.phase() {
+            Phase::Fresh | Phase::Header => {
+                since + Duration::from_millis(settings.header_timeout_ms)
+            }
+            Phase::Idle => since + Duration::from_millis(settings.idle_timeout_ms),
+            Phase::Busy => Instant::now() + Duration::from_millis(settings.idle_timeout_ms),
+        }
+    }
+}
+
+/// The socket; it notes when a header begins.
+struct Socket {
+    stream: TcpStream,
+    line: Arc<Line>,
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let came = buffer.filled().len() > before;
+        if came && matches!(self.line.phase(), Phase::Fresh | Phase::Idle) {
+            self.line.enter(Phase::Header);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+}
+
+/// How a connection ended.
+enum End {
+    Closed(hyper::Result<()>),
+    Late(Phase),
+    Stopped,
+}
+
+/// Serves one connection to its end.
+pub async fn serve(stream: TcpStream, edge: Arc<Edge>, stop: Stop) {
+    let peer = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    // Answers are single small writes: waiting to fill a packet only adds delay. A socket that refuses is about to close.
+    let _ = stream.set_nodelay(true);
+    let line = Arc::new(Line {
+        edge,
+        peer,
+        opened: Instant::now(),
+        phase: AtomicU8::new(Phase::Fresh as u8),
+        since_ms: AtomicU64::new(0),
+    });
+    let service = {
+        let line = line.clone();
+        service_fn(move |request| {
+            let line = line.clone();
+            async move {
+                line.enter(Phase::Busy);
+                let reply = route::answer(&line.edge, line.peer, request).await;
+                line.enter(Phase::Idle);
+                Ok::<_, std::convert::Infallible>(reply)
+            }
+        })
+    };
+    let socket = TokioIo::new(Socket { stream, line: line.clone() });
+    let mut connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .serve_connection(socket, service);
+    let mut timer = pin!(tokio::time::sleep_until(line.deadline()));
+    let mut stopped = pin!(stop.stopped());
+    let mut known_waker: Option<Waker> = None;
+    let mut draining = false;
+    let end = std::future::poll_fn(|context| {
+        if let Poll::Ready(result) = Pin::new(&mut connection).poll(context) {
+            return Poll::Ready(End::Closed(result));
+        }
+        // Timer and stop keep the waker of the task, so they are polled again only when they have something to say: polling
+        // them with every request would take a lock that all connections share.
+        let new_task = !known_waker.as_ref().is_some_and(|known| known.will_wake(context.waker()));
+        if new_task {
+            known_waker = Some(context.waker().clone());
+        }
+        if !draining && (new_task || stop.is_stopped()) && stopped.as_mut().poll(context).is_ready()
+        {
+            draining = true;
+            if matches!(line.phase(), Phase::Fresh | Phase::Idle) {
+                return Poll::Ready(End::Stopped);
+            }
+            Pin::new(&mut connection).graceful_shutdown();
+            context.waker().wake_by_ref();
+        }
+        let deadline = line.deadline();
+        if line.phase() == Phase::Header && deadline < timer.deadline() {
+            timer.as_mut().reset(deadline);
+        } else if !new_task && !timer.is_elapsed() {
+            return Poll::Pending;
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            let deadline = line.deadline();
+            if deadline <= Instant::now() {
+                return Poll::Ready(End::Late(line.phase()));
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    })
+    .await;
+    match end {
+        End::Late(Phase::Header) => {
+            line.edge
+                .metrics
+                .received(Door::Other)
+                .settle(Settled::Refused(Refusal::HeaderTooSlow));
+            let socket = connection.into_parts().io;
+            // As much as the socket takes at once: who dribbles is not waited for.
+            let _ = socket.inner().stream.try_write(TOO_SLOW);
+        }
+        End::Closed(Err(error)) if error.is_parse() => {
+            let refusal =
+                if error.is_parse_too_large() { Refusal::HeaderTooLarge } else { Refusal::BadHttp };
+            line.edge.metrics.received(Door::Other).settle(Settled::Refused(refusal));
+        }
+        End::Closed(Err(error)) => tracing::debug!(%error, "connection ended early"),
+        End::Closed(Ok(())) | End::Late(_) | End::Stopped => {}
+    }
+}

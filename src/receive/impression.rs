@@ -1,0 +1,119 @@
+//! Impressions and form views: `GET /i.gif?ad=…` and `GET /i.gif?form=…`.
+//!
+//! In: an ad's or a form's name; for an ad also the price that was shown and the placement, where they differ from the
+//! registry's. Out: an impression or a form view, and the GIF. Refuses: an unknown ad or form: 404 with the GIF as body.
+//! Promises: an ad's impression says the same campaign, product and price as its click.
+
+use std::borrow::Cow;
+
+use crate::check::flags::Flag;
+use crate::check::origin::Trail;
+use crate::check::{Refusal, redact};
+use crate::event::{EventType, FormPost, SourceKind};
+use crate::money::{Amount, Currency};
+use crate::receive::click;
+use crate::receive::pairs::{Pair, pairs};
+use crate::receive::record::{self, Answer, Denied};
+use crate::receive::visit::Visit;
+
+/// As long as the registry's own names can sensibly be.
+const PLACEMENT_BYTES_MAX: usize = 128;
+
+/// What the query says.
+#[derive(Default)]
+struct Asked<'a> {
+    ad: Cow<'a, str>,
+    form: Cow<'a, str>,
+    placement: Cow<'a, str>,
+    price: Cow<'a, str>,
+    currency: Cow<'a, str>,
+    others: Vec<Pair<'a>>,
+}
+
+impl<'a> Asked<'a> {
+    fn read(query: &'a str) -> Self {
+        let mut asked = Self::default();
+        for pair in pairs(query.as_bytes()) {
+            match &*pair.name {
+                "ad" => asked.ad = pair.value,
+                "form" => asked.form = pair.value,
+                "placement" => asked.placement = pair.value,
+                "price" => asked.price = pair.value,
+                "currency" => asked.currency = pair.value,
+                _ => asked.others.push(pair),
+            }
+        }
+        asked
+    }
+}
+
+/// Answers `/i.gif`.
+///
+/// # Errors
+/// When it names no ad or form that there is.
+pub async fn answer(visit: &Visit<'_>) -> Result<Answer, Denied> {
+    let asked = Asked::read(visit.query());
+    if asked.ad.is_empty() {
+        form_view(visit, &asked).await
+    } else {
+        impression(visit, &asked).await
+    }
+}
+
+async fn impression(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Denied> {
+    let registry = &visit.edge.registry;
+    let link = registry.link_of_ad(&asked.ad).ok_or(Refusal::NotFound)?;
+    let site = registry.site(&link.site).ok_or(Refusal::NotFound)?;
+    let mut trail = Trail::default();
+    trail.referrer(&visit.referer());
+    // As with a click, the registry's campaign values come first, so that they win.
+    for (name, value) in link.destination.query_pairs() {
+        trail.take_parameter(&name, &value);
+    }
+    for pair in &asked.others {
+        trail.take_parameter(&pair.name, &pair.value);
+    }
+    let mut promotion = click::promotion(link);
+    let mut price_currency = link.currency;
+    if !asked.placement.is_empty() {
+        promotion.placement =
+            redact::value(&asked.placement, PLACEMENT_BYTES_MAX, &mut trail.flags);
+    }
+    if !asked.price.is_empty() {
+        promotion.price_shown = claimed_amount(&asked.price);
+        if promotion.price_shown.is_none() {
+            trail.flags.set(Flag::PriceUnreadable);
+        }
+    }
+    if !asked.currency.is_empty() {
+        price_currency = Currency::parse(&asked.currency);
+        if price_currency.is_none() {
+            trail.flags.set(Flag::CurrencyUnreadable);
+        }
+    }
+    let (mut event, _) = visit.event(EventType::Impression, SourceKind::Pixel, site, trail);
+    event.promotion = promotion;
+    event.price_currency = price_currency;
+    Ok(record::pixel(visit, &event).await)
+}
+
+async fn form_view(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Denied> {
+    let registry = &visit.edge.registry;
+    let form = registry.form(&asked.form).ok_or(Refusal::NotFound)?;
+    let site = registry.site(&form.site).ok_or(Refusal::NotFound)?;
+    let mut trail = Trail::default();
+    for pair in &asked.others {
+        trail.take_parameter(&pair.name, &pair.value);
+    }
+    trail.page(&visit.referer());
+    let parent = trail.parent(&visit.edge.keys);
+    let (mut event, _) = visit.event(EventType::FormView, SourceKind::Pixel, site, trail);
+    event.parent_click = parent;
+    event.form = Some(FormPost { form: form.name.clone(), fields: Vec::new() });
+    Ok(record::pixel(visit, &event).await)
+}
+
+/// An amount as a browser may claim it: a plain number that isn't negative. What can't be read is never guessed.
+pub fn claimed_amount(text: &str) -> Option<Amount> {
+    Amount::parse(text).ok().filter(|amount| amount.scaled() >= 0)
+}

@@ -1,0 +1,28 @@
+//! Opens: `GET /o/{token}.gif` in a mail.
+//!
+//! In: a signed mail token. Out: an open event of its mailing, and the GIF. Refuses: a token that our keys did not sign, and a mailing
+//! that is no longer registered: 404, with the GIF as body, so that a mail never shows a broken image.
+
+use crate::check::Refusal;
+use crate::check::origin::Trail;
+use crate::event::{EventType, SourceKind};
+use crate::receive::record::{self, Answer, Denied};
+use crate::receive::visit::Visit;
+use crate::tokens::verify_mail;
+
+/// Answers `/o/{token}.gif`.
+///
+/// # Errors
+/// When the token names no mailing.
+pub async fn answer(visit: &Visit<'_>, token: &str) -> Result<Answer, Denied> {
+    let edge = visit.edge;
+    let claim = verify_mail(&edge.keys, token).ok_or(Refusal::NotFound)?;
+    let mailing = edge.registry.mailing_numbered(claim.mailing).ok_or(Refusal::NotFound)?;
+    let site = edge.registry.site(&mailing.site).ok_or(Refusal::NotFound)?;
+    let mut trail = Trail::default();
+    trail.referrer(&visit.referer());
+    let (mut event, _) = visit.event(EventType::EmailOpen, SourceKind::Pixel, site, trail);
+    event.promotion.mailing.clone_from(&mailing.name);
+    event.promotion.campaign.clone_from(&mailing.campaign);
+    Ok(record::pixel(visit, &event).await)
+}

@@ -1,0 +1,120 @@
+//! Recording: from an event to the log, and what the sender may be told.
+//!
+//! In: an event and how long its sender can wait. Out: a receipt when it is durable. Refuses: as [`Refusal::LogFull`] and
+//! [`Refusal::LogSlow`]. Promises: a receipt is given only for an event that is on Kafka or fsynced.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+
+use crate::check::Refusal;
+use crate::check::limits::Level;
+use crate::event::Event;
+use crate::journal::{Outcome, Patience, Record};
+use crate::receive::Edge;
+use crate::receive::reply::{self, Form, Reply};
+use crate::receive::tally::{Settled, Unrecorded};
+use crate::receive::visit::Visit;
+use crate::tokens::sign_receipt;
+
+/// How long a form waits for the log. The log answers within `kafka.answer_deadline_ms` and a group fsync; ten seconds is a disk
+/// that hangs, and a person who still looks at the page.
+pub const FORM_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a pixel waits: the page that shows it is soon gone.
+pub const PIXEL_WAIT: Duration = Duration::from_secs(2);
+
+/// What `Retry-After` says when the log can't take an event: time for a disk to be cleared or a broker to come back.
+pub const RETRY_AFTER_S: u32 = 5;
+
+/// An answer and what it counts as.
+pub struct Answer {
+    /// For the client.
+    pub reply: Reply,
+    /// For the tally.
+    pub settled: Settled,
+}
+
+impl Answer {
+    /// The event is in the log.
+    pub fn accepted(reply: Reply) -> Self {
+        Self { reply, settled: Settled::Accepted }
+    }
+
+    /// Nothing was to be recorded.
+    pub fn answered(reply: Reply) -> Self {
+        Self { reply, settled: Settled::Answered }
+    }
+
+    /// It is refused.
+    pub fn refused(denied: Denied, form: Form) -> Self {
+        let reply = reply::refusal(denied.refusal, form, denied.retry_after_s);
+        Self { reply, settled: Settled::Refused(denied.refusal) }
+    }
+}
+
+/// A refusal, and when to try again.
+#[derive(Clone, Copy, Debug)]
+pub struct Denied {
+    /// Why.
+    pub refusal: Refusal,
+    /// For `Retry-After`.
+    pub retry_after_s: Option<u32>,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        let temporary = matches!(refusal, Refusal::LogFull | Refusal::LogSlow);
+        Self { refusal, retry_after_s: temporary.then_some(RETRY_AFTER_S) }
+    }
+}
+
+/// Makes an event durable and gives its receipt.
+///
+/// # Errors
+/// When the log can't take it, or doesn't say so in time.
+pub async fn durable(edge: &Edge, event: &Event, wait: Duration) -> Result<String, Refusal> {
+    let append = edge.journal.append(Record::from(event), Patience::Durable);
+    match tokio::time::timeout(wait, append).await {
+        Ok(Outcome::Durable) => Ok(sign_receipt(&edge.keys, event.id)),
+        // Written but never fsynced within the wait: it may survive, but that is no promise.
+        Ok(Outcome::Written) | Err(_) => Err(Refusal::LogSlow),
+        Ok(Outcome::Refused) => Err(Refusal::LogFull),
+    }
+}
+
+/// Records a pixel's event and answers with the GIF. Between the limit and ten times the limit it is recorded with a flag; beyond,
+/// the GIF is all there is: an image element can't be told to come back later, and a broken image would be seen.
+pub async fn pixel(visit: &Visit<'_>, event: &Event) -> Answer {
+    if matches!(visit.level, Level::Far { .. }) {
+        let settled = Settled::Unrecorded(Unrecorded::OverLimit);
+        return Answer { reply: reply::gif(StatusCode::OK), settled };
+    }
+    match durable(visit.edge, event, PIXEL_WAIT).await {
+        Ok(receipt) => {
+            let mut reply = reply::gif(StatusCode::OK);
+            reply::with_receipt(&mut reply, &receipt);
+            Answer::accepted(reply)
+        }
+        Err(refusal) => Answer::refused(refusal.into(), Form::Gif),
+    }
+}
+
+/// Records a click and sends the browser on. The wait is short, and a redirect goes whatever the log says.
+pub async fn redirect(visit: &Visit<'_>, event: &Event, location: String) -> Answer {
+    let mut reply = reply::redirect(location);
+    if matches!(visit.level, Level::Far { .. }) {
+        return Answer { reply, settled: Settled::Unrecorded(Unrecorded::OverLimit) };
+    }
+    let edge = visit.edge;
+    let wait = Duration::from_millis(edge.settings.redirect_wait_ms);
+    let settled = match edge.journal.append(Record::from(event), Patience::Written(wait)).await {
+        Outcome::Durable => {
+            reply::with_receipt(&mut reply, &sign_receipt(&edge.keys, event.id));
+            Settled::Accepted
+        }
+        Outcome::Written => Settled::Accepted,
+        Outcome::Refused => Settled::Unrecorded(Unrecorded::LogFull),
+    };
+    Answer { reply, settled }
+}

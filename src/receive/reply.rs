@@ -1,0 +1,248 @@
+//! Replies: every answer that the edge gives is built here.
+//!
+//! In: what became of a request. Out: a response with its headers. Promises: no reply holds a value that the sender gave, but for
+//! the click id in a destination and an origin of the site's own; nothing is cached.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+
+use crate::check::Refusal;
+
+/// A whole answer.
+pub type Reply = Response<Full<Bytes>>;
+
+/// The header with the receipt: only ever on an answer whose event is durable.
+pub const RECEIPT: HeaderName = HeaderName::from_static("leadtrail-receipt");
+
+const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
+
+/// One transparent pixel, 43 bytes: GIF89a, two colours, the first of them transparent.
+pub const GIF: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+
+/// How an answer that is meant to be read is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Html,
+    /// For programs.
+    Json,
+    /// For `img` elements: the pixel, whatever happened.
+    Gif,
+}
+
+impl Form {
+    /// What `Accept` prefers. Where it names neither (`*/*`, or nothing at all), an answer is of the kind that was sent.
+    pub fn preferred(accept: Option<&str>, sent_json: bool) -> Self {
+        let (mut json, mut html) = (0, 0);
+        let ranges = accept.unwrap_or("").split(',');
+        for (place, range) in ranges.enumerate() {
+            let mut parts = range.split(';').map(str::trim);
+            let essence = parts.next().unwrap_or("");
+            let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1_000, thousandths);
+            // Of two that are equally welcome the first counts.
+            let weight =
+                if quality == 0 { 0 } else { quality * 64 + 63_u32.saturating_sub(place as u32) };
+            if essence.eq_ignore_ascii_case("application/json") {
+                json = json.max(weight);
+            } else if essence.eq_ignore_ascii_case("text/html") {
+                html = html.max(weight);
+            }
+        }
+        let wants_json = if json == html { sent_json } else { json > html };
+        if wants_json { Self::Json } else { Self::Html }
+    }
+}
+
+/// `0.8` as 800. What is no quality counts as full.
+fn thousandths(text: &str) -> u32 {
+    let Some((whole, fraction)) = text.split_once('.') else {
+        return if text == "0" { 0 } else { 1_000 };
+    };
+    if whole != "0" {
+        return 1_000;
+    }
+    let digits =
+        fraction.bytes().take(3).filter(u8::is_ascii_digit).map(|digit| u32::from(digit - b'0'));
+    digits.chain(std::iter::repeat(0)).take(3).fold(0, |sum, digit| sum * 10 + digit)
+}
+
+fn plain(status: StatusCode, body: impl Into<Bytes>, content_type: &'static str) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    reply
+}
+
+fn html(status: StatusCode, title: &str, text: &str) -> Reply {
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width\"></head><body><h1>{title}</h1><p>{text}</p></body></html>\n"
+    );
+    let mut reply = plain(status, page, "text/html; charset=utf-8");
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(ROBOTS, HeaderValue::from_static("noindex"));
+    reply
+}
+
+/// The pixel.
+pub fn gif(status: StatusCode) -> Reply {
+    plain(status, Bytes::from_static(GIF), "image/gif")
+}
+
+/// A click's answer. `location` comes from [`crate::check::destination`]: ASCII without spaces by construction.
+pub fn redirect(location: String) -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::FOUND;
+    let headers = reply.headers_mut();
+    let location = HeaderValue::try_from(location).expect("a serialised URL is visible ASCII");
+    headers.insert(LOCATION, location);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
+    headers.insert(ROBOTS, HeaderValue::from_static("noindex"));
+    reply
+}
+
+/// A form's answer where there is a page to go to.
+pub fn see_other(location: String) -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::SEE_OTHER;
+    let headers = reply.headers_mut();
+    let location = HeaderValue::try_from(location).expect("a serialised URL is visible ASCII");
+    headers.insert(LOCATION, location);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// A form's answer for programs.
+pub fn receipt_json(receipt: &str) -> Reply {
+    plain(StatusCode::OK, format!("{{\"receipt\":\"{receipt}\"}}\n"), "application/json")
+}
+
+/// A form's answer where the site has no page of its own.
+pub fn thank_you(receipt: &str) -> Reply {
+    html(
+        StatusCode::OK,
+        "Thank you",
+        &format!("We have received it. Your receipt: <code>{receipt}</code>"),
+    )
+}
+
+/// What a receipt says: nothing but that the event was received.
+pub fn received(form: Form) -> Reply {
+    match form {
+        Form::Json => plain(StatusCode::OK, "{\"status\":\"received\"}\n", "application/json"),
+        _ => html(StatusCode::OK, "Received", "What this receipt stands for was received."),
+    }
+}
+
+/// Robots stay out: every address here counts something.
+pub fn robots() -> Reply {
+    plain(StatusCode::OK, "User-agent: *\nDisallow: /\n", "text/plain")
+}
+
+/// A refusal, in the form that the client can use.
+pub fn refusal(refusal: Refusal, form: Form, retry_after_s: Option<u32>) -> Reply {
+    let (status, code, sentence) = (refusal.status(), refusal.code(), refusal.sentence());
+    let mut reply = match form {
+        Form::Gif => gif(status),
+        Form::Json => {
+            let body = format!("{{\"error\":\"{code}\",\"message\":\"{sentence}\"}}\n");
+            plain(status, body, "application/json")
+        }
+        Form::Html => {
+            let title = status.canonical_reason().unwrap_or("Error");
+            html(status, title, &format!("{sentence} <small>({code})</small>"))
+        }
+    };
+    if let Some(seconds) = retry_after_s {
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    reply
+}
+
+/// Adds `Allow` to a [`Refusal::MethodNotAllowed`].
+pub fn allow(reply: &mut Reply, methods: &'static str) {
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+}
+
+/// Adds the receipt.
+pub fn with_receipt(reply: &mut Reply, receipt: &str) {
+    let value = HeaderValue::try_from(receipt).expect("a receipt is base64url");
+    reply.headers_mut().insert(RECEIPT, value);
+}
+
+/// Lets a page of the site's own read the answer. `origin` is the request's header, reflected only when the site owns it;
+/// credentials are never allowed.
+pub fn share(reply: &mut Reply, origin: Option<&HeaderValue>) {
+    let headers = reply.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("Leadtrail-Receipt, Retry-After"),
+        );
+    }
+}
+
+/// The answer to a preflight; its permission comes with [`share`].
+pub fn preflight() -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    let headers = reply.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pixel_is_a_gif_of_43_bytes() {
+        assert!(GIF.starts_with(b"GIF89a") && GIF.ends_with(b";"));
+        assert_eq!(gif(StatusCode::OK).headers()[CACHE_CONTROL], "no-store");
+    }
+
+    #[test]
+    fn the_client_decides_how_it_is_answered() {
+        let preferred = |accept: &str, sent_json| Form::preferred(Some(accept), sent_json);
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        assert_eq!(preferred(browser, true), Form::Html);
+        assert_eq!(preferred("application/json", false), Form::Json);
+        assert_eq!(preferred("application/json, text/html", false), Form::Json);
+        assert_eq!(preferred("application/json;q=0.5, text/html;q=0.9", true), Form::Html);
+        assert_eq!(preferred("text/html;q=0, application/json;q=0.1", false), Form::Json);
+        assert_eq!(preferred("application/json;q=0", false), Form::Html);
+        assert_eq!(preferred("*/*", true), Form::Json);
+        assert_eq!(
+            (Form::preferred(None, false), Form::preferred(None, true)),
+            (Form::Html, Form::Json)
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_its_code_in_every_form_of_text() {
+        for refusal in Refusal::ALL {
+            for form in [Form::Html, Form::Json, Form::Gif] {
+                let reply = super::refusal(*refusal, form, Some(5));
+                assert_eq!(reply.status(), refusal.status());
+                assert_eq!(reply.headers()[RETRY_AFTER], "5");
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Routes: one match over path and method.
+//!
+//! In: a request. Out: its answer, counted. Refuses: unknown paths with a constant 404, wrong methods with 405 and `Allow`.
+//! Promises: every request that arrives is counted when it arrives and when it is settled; no answer tells what exists.
+
+use std::net::IpAddr;
+
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, HeaderName};
+use hyper::http::request::Parts;
+use hyper::{Method, Request};
+
+use crate::check::limits::Level;
+use crate::check::{Refusal, visitor};
+use crate::ids::now_millis;
+use crate::receive::record::{Answer, Denied};
+use crate::receive::reply::{self, Form, Reply};
+use crate::receive::tally::Door;
+use crate::receive::visit::Visit;
+use crate::receive::{Edge, affiliate, click, form, impression, open, pixel};
+use crate::tokens::verify_receipt;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// A path, read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route<'a> {
+    Form(&'a str),
+    Click(&'a str),
+    Affiliate(&'a str, &'a str),
+    Open(&'a str),
+    Impression,
+    Pixel,
+    Receipt(&'a str),
+    Robots,
+    Unknown,
+}
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Self {
+        let mut parts = path.strip_prefix('/').unwrap_or("").split('/');
+        let (first, second, third, rest) = (parts.next(), parts.next(), parts.next(), parts.next());
+        match (first.unwrap_or(""), second, third, rest) {
+            ("f", Some(form), None, None) => Self::Form(form),
+            ("c", Some(link), None, None) => Self::Click(link),
+            ("a", Some(affiliate), Some(offer), None) => Self::Affiliate(affiliate, offer),
+            ("o", Some(image), None, None) => {
+                image.strip_suffix(".gif").map_or(Self::Unknown, Self::Open)
+            }
+            ("i.gif", None, None, None) => Self::Impression,
+            ("x.gif", None, None, None) => Self::Pixel,
+            ("receipt", Some(receipt), None, None) => Self::Receipt(receipt),
+            ("robots.txt", None, None, None) => Self::Robots,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn door(self) -> Door {
+        match self {
+            Self::Form(_) => Door::Form,
+            Self::Click(_) => Door::Click,
+            Self::Affiliate(..) => Door::Affiliate,
+            Self::Open(_) => Door::Open,
+            Self::Impression => Door::Impression,
+            Self::Pixel => Door::Pixel,
+            Self::Receipt(_) => Door::Receipt,
+            Self::Robots | Self::Unknown => Door::Other,
+        }
+    }
+
+    /// The methods it takes, as `Allow` names them; `None` where there is no door, whatever the method.
+    fn methods(self) -> Option<&'static str> {
+        match self {
+            Self::Form(_) => Some("POST, OPTIONS"),
+            Self::Unknown => None,
+            _ => Some("GET, HEAD"),
+        }
+    }
+
+    fn takes(self, method: &Method) -> bool {
+        match self {
+            Self::Form(_) => *method == Method::POST || *method == Method::OPTIONS,
+            _ => *method == Method::GET || *method == Method::HEAD,
+        }
+    }
+}
+
+/// Answers one request.
+pub async fn answer(edge: &Edge, peer: IpAddr, request: Request<Incoming>) -> Reply {
+    let (parts, body) = request.into_parts();
+    let route = Route::of(parts.uri.path());
+    let open = edge.metrics.received(route.door());
+    let answer = match check_method(route, &parts) {
+        Err(answer) => answer,
+        Ok(()) => dispatch(edge, peer, route, &parts, body).await,
+    };
+    open.settle(answer.settled);
+    answer.reply
+}
+
+/// Images answer as images, the other doors as the client likes.
+fn form_of_reply(route: Route<'_>, parts: &Parts) -> Form {
+    if matches!(route, Route::Open(_) | Route::Impression | Route::Pixel) {
+        return Form::Gif;
+    }
+    let accept = parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    Form::preferred(accept, false)
+}
+
+fn refused(refusal: impl Into<Denied>, route: Route<'_>, parts: &Parts) -> Answer {
+    Answer::refused(refusal.into(), form_of_reply(route, parts))
+}
+
+fn check_method(route: Route<'_>, parts: &Parts) -> Result<(), Answer> {
+    let Some(methods) = route.methods() else {
+        return Err(refused(Refusal::NotFound, route, parts));
+    };
+    if route.takes(&parts.method) {
+        return Ok(());
+    }
+    let mut answer = refused(Refusal::MethodNotAllowed, route, parts);
+    reply::allow(&mut answer.reply, methods);
+    Err(answer)
+}
+
+async fn dispatch(
+    edge: &Edge,
+    peer: IpAddr,
+    route: Route<'_>,
+    parts: &Parts,
+    body: Incoming,
+) -> Answer {
+    let forwarded = parts.headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let lines = forwarded.filter_map(|line| line.to_str().ok());
+    let client = visitor::client(peer, &edge.settings.trusted_proxies, lines);
+    let counts =
+        !matches!(route.door(), Door::Receipt | Door::Other) && parts.method != Method::OPTIONS;
+    let level = if counts { edge.limits.address(client) } else { Level::Within };
+    let visit = Visit { edge, parts, now_ms: now_millis(), client, level };
+    let result = match route {
+        Route::Form(name) if parts.method == Method::OPTIONS => form::preflight(&visit, name),
+        Route::Form(name) => Ok(form::answer(&visit, name, body).await),
+        Route::Click(name) => click::answer(&visit, name).await,
+        Route::Affiliate(affiliate, offer) => affiliate::answer(&visit, affiliate, offer).await,
+        Route::Open(token) => open::answer(&visit, token).await,
+        Route::Impression => impression::answer(&visit).await,
+        Route::Pixel => pixel::answer(&visit).await,
+        Route::Receipt(receipt) => match verify_receipt(&edge.keys, receipt) {
+            Some(_) => Ok(Answer::answered(reply::received(form_of_reply(route, parts)))),
+            None => Err(Refusal::NotFound.into()),
+        },
+        Route::Robots => Ok(Answer::answered(reply::robots())),
+        Route::Unknown => Err(Refusal::NotFound.into()),
+    };
+    result.unwrap_or_else(|denied| refused(denied, route, parts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_meaning() {
+        assert_eq!(Route::of("/f/contact"), Route::Form("contact"));
+        assert_eq!(Route::of("/a/blogger/spring"), Route::Affiliate("blogger", "spring"));
+        for unknown in [
+            "",
+            "/",
+            "*",
+            "/f",
+            "/f/a/",
+            "/f/a/b",
+            "/a/x",
+            "/a/x/y/z",
+            "//f/a",
+            "/C/x",
+            "/robots.txt/",
+        ] {
+            assert_eq!(Route::of(unknown), Route::Unknown, "{unknown}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! A visit: what every door reads from a request's head, and the event that it begins with.
+//!
+//! In: the head, the client's address, the time of receipt. Out: an [`Event`] with visitor, client and flags filled in. Promises:
+//! header values are cut to their columns; the full address goes no further than the hash of the day.
+
+use std::borrow::Cow;
+
+use hyper::header::{
+    ACCEPT_LANGUAGE, COOKIE, HeaderName, HeaderValue, ORIGIN, REFERER, USER_AGENT,
+};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method};
+
+use crate::check::flags::{Flag, Flags};
+use crate::check::limits::Level;
+use crate::check::origin::Trail;
+use crate::check::redact;
+use crate::check::visitor::{self, Known};
+use crate::event::{Client, Event, EventType, Promotion, SCHEMA_VERSION, SourceKind};
+use crate::personal::ClientIp;
+use crate::receive::Edge;
+use crate::registry::Site;
+
+/// Agents are cut here (event.rs).
+const AGENT_BYTES_MAX: usize = 1_024;
+
+/// The longest language tag that is kept; BCP 47 asks for room for 35.
+const LANGUAGE_BYTES_MAX: usize = 35;
+
+/// Words such as `prefetch;prerender` and `document` are shorter.
+const WORD_BYTES_MAX: usize = 64;
+
+const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// All four have been seen (DOMAIN.md 5, signal 2).
+const PURPOSES: [HeaderName; 4] = [
+    HeaderName::from_static("sec-purpose"),
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("x-purpose"),
+    HeaderName::from_static("x-moz"),
+];
+
+/// One request, as the doors see it.
+pub struct Visit<'a> {
+    /// Where it arrived.
+    pub edge: &'a Edge,
+    /// Its head.
+    pub parts: &'a Parts,
+    /// When it arrived, milliseconds since 1970.
+    pub now_ms: i64,
+    /// Who sent it.
+    pub client: ClientIp,
+    /// How that network stands to its limit.
+    pub level: Level,
+}
+
+/// A header's value as text; bytes that are no UTF-8 are replaced.
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, str> {
+    headers.get(name).map_or(Cow::Borrowed(""), text)
+}
+
+/// The first language of `Accept-Language`: `de-AT,de;q=0.9` gives `de-AT`.
+fn first_language(header: &str) -> &str {
+    let first = header.split([',', ';']).next().unwrap_or("").trim();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if first.len() <= LANGUAGE_BYTES_MAX && first.bytes().all(plain) { first } else { "" }
+}
+
+impl<'a> Visit<'a> {
+    /// The query, without its `?`.
+    pub fn query(&self) -> &'a str {
+        self.parts.uri.query().unwrap_or("")
+    }
+
+    /// The `Referer`.
+    pub fn referer(&self) -> Cow<'a, str> {
+        header(&self.parts.headers, &REFERER)
+    }
+
+    /// The `Origin`, if it is one of the site's own.
+    pub fn own_origin(&self, site: &Site) -> Option<&'a HeaderValue> {
+        self.parts
+            .headers
+            .get(ORIGIN)
+            .filter(|origin| origin.to_str().is_ok_and(|text| site.owns_origin(text)))
+    }
+
+    /// What the client said of itself. `usual` is the door's own method.
+    fn client(&self, usual: &Method, flags: &mut Flags) -> Client {
+        let headers = &self.parts.headers;
+        let word = |name: &HeaderName, flags: &mut Flags| {
+            redact::cut(&header(headers, name), WORD_BYTES_MAX, flags).to_owned()
+        };
+        let purpose = PURPOSES.into_iter().find(|name| headers.contains_key(name));
+        Client {
+            network: Some(self.client.cut()),
+            agent: redact::cut(&header(headers, &USER_AGENT), AGENT_BYTES_MAX, flags).to_owned(),
+            language: first_language(&header(headers, &ACCEPT_LANGUAGE)).to_owned(),
+            purpose: purpose.map(|name| word(&name, flags)).unwrap_or_default(),
+            fetch_dest: word(&SEC_FETCH_DEST, flags),
+            method: if self.parts.method == *usual {
+                String::new()
+            } else {
+                self.parts.method.to_string()
+            },
+            gpc: headers.get(SEC_GPC).is_some_and(|value| value == "1"),
+        }
+    }
+
+    fn identify(&self, site: &Site, client: &Client, sets_cookies: bool) -> Known {
+        let headers = &self.parts.headers;
+        let presented =
+            headers.get_all(COOKIE).iter().find_map(|cookies| visitor::presented(&text(cookies)));
+        // A prefetch or a HEAD is nobody's visit yet, and who sends GPC has asked not to be marked.
+        let speculative = ["prefetch", "prerender", "preview"]
+            .iter()
+            .any(|word| client.purpose.to_ascii_lowercase().contains(word));
+        let may_set = sets_cookies && !client.gpc && client.method.is_empty() && !speculative;
+        visitor::identify(site.visitor, presented, may_set, || {
+            let agent = headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
+            self.edge.salt.hash(
+                self.now_ms,
+                &site.name,
+                self.client,
+                agent,
+                client.language.as_bytes(),
+            )
+        })
+    }
+
+    /// The event that this visit makes. The second part says whether the answer has to set the visitor's cookie.
+    pub fn event(
+        &self,
+        what: EventType,
+        source: SourceKind,
+        site: &Site,
+        trail: Trail,
+    ) -> (Event, bool) {
+        let usual = if source == SourceKind::WebForm { Method::POST } else { Method::GET };
+        let mut flags = trail.flags;
+        let client = self.client(&usual, &mut flags);
+        let known = self.identify(site, &client, source == SourceKind::Redirect);
+        if self.level != Level::Within {
+            flags.set(Flag::OverLimit);
+        }
+        let event = Event {
+            v: SCHEMA_VERSION,
+            id: self.edge.minter.mint(self.now_ms),
+            event_type: what,
+            source,
+            site: site.name.clone(),
+            event_time: self.now_ms,
+            claimed_time: None,
+            visitor: known.visitor,
+            visitor_basis: known.basis,
+            day_hash: known.day_hash,
+            parent_click: None,
+            promotion: Promotion::default(),
+            price_currency: None,
+            origin: trail.origin,
+            client,
+            form: None,
+            worth: None,
+            flags: flags.words(),
+        };
+        (event, known.set_cookie)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_language_is_kept_when_it_is_one() {
+        assert_eq!(first_language("de-AT,de;q=0.9,en;q=0.8"), "de-AT");
+        assert_eq!(first_language(" en ;q=1"), "en");
+        assert_eq!(first_language("*"), "");
+        assert_eq!(first_language(""), "");
+    }
+}

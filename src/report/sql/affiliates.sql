@@ -1,0 +1,78 @@
+-- Affiliates: clicks, and what the payout ledger gives them, by affiliate and offer, and one row of totals (is_total = 1).
+--
+-- Clicks are the affiliate's own, by their time; leads, conversions and money are those whose payout the affiliate wins, by
+-- their own time. A repeat wins nothing. Only what was judged human counts; the rest is told apart. Amounts are the ledger's;
+-- whether one is pending stands with the conversion. FINAL: see ads.sql.
+SELECT
+    toUInt8(grouping(offer)) AS is_total,
+    affiliate,
+    offer,
+    sum(part.clicks) AS clicks,
+    sum(part.leads) AS leads,
+    sum(part.conversions) AS conversions,
+    sumMap(part.confirmed) AS confirmed,
+    sumMap(part.pending) AS pending,
+    sumMap(part.payout_provisional) AS payout_provisional,
+    sumMap(part.payout_locked) AS payout_locked,
+    sum(part.not_human) AS not_human,
+    sum(part.repeats) AS repeats,
+    uniqExactIf((affiliate, offer), part.clicks + part.leads + part.conversions > 0) AS row_count
+FROM (
+    SELECT
+        toString(affiliate) AS affiliate,
+        toString(offer) AS offer,
+        countIf(traffic_class = 'human') AS clicks,
+        toUInt64(0) AS leads,
+        toUInt64(0) AS conversions,
+        CAST(map(), 'Map(String, Decimal(38, 4))') AS confirmed,
+        CAST(map(), 'Map(String, Decimal(38, 4))') AS pending,
+        CAST(map(), 'Map(String, Decimal(38, 4))') AS payout_provisional,
+        CAST(map(), 'Map(String, Decimal(38, 4))') AS payout_locked,
+        countIf(traffic_class != 'human') AS not_human,
+        toUInt64(0) AS repeats
+    FROM events FINAL
+    WHERE event_time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        AND event_time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+        AND event_type = 'click' AND affiliate != ''
+        AND ({site:String} = '' OR site = {site:String})
+    GROUP BY affiliate, offer
+
+    UNION ALL
+
+    SELECT
+        toString(ledger.affiliate) AS affiliate,
+        toString(ledger.offer) AS offer,
+        toUInt64(0) AS clicks,
+        countIf((fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.event_type = 'lead') AS leads,
+        countIf((fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.event_type != 'lead') AS conversions,
+        sumMapIf(map(currency, ledger.amount), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND fact.status != 'pending') AS confirmed,
+        sumMapIf(map(currency, ledger.amount), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND fact.status = 'pending') AS pending,
+        sumMapIf(map(currency, ledger.payout), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.state = 'provisional') AS payout_provisional,
+        sumMapIf(map(currency, ledger.payout), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.state = 'locked') AS payout_locked,
+        countIf(fact.traffic_class != 'human') AS not_human,
+        countIf(fact.traffic_class = 'human' AND ledger.evidence = 'repeat') AS repeats
+    FROM (
+        SELECT
+            site, conversion_time, conversion_seq, conversion_node, event_type, state, affiliate, offer, evidence, amount,
+            payout, toString(currency) AS currency
+        FROM payout_attribution FINAL
+        WHERE conversion_time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+            AND conversion_time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+            AND affiliate != ''
+            AND ({site:String} = '' OR site = {site:String})
+    ) AS ledger
+    INNER JOIN (
+        SELECT site, event_time, id_seq, id_node, status, traffic_class
+        FROM conversions FINAL
+        WHERE event_time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+            AND event_time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+            AND ({site:String} = '' OR site = {site:String})
+    ) AS fact
+    ON ledger.site = fact.site AND ledger.conversion_time = fact.event_time
+        AND ledger.conversion_seq = fact.id_seq AND ledger.conversion_node = fact.id_node
+    GROUP BY affiliate, offer
+) AS part
+GROUP BY GROUPING SETS ((affiliate, offer), ())
+HAVING is_total OR clicks + leads + conversions > 0
+ORDER BY is_total DESC, clicks DESC, leads DESC, conversions DESC, affiliate, offer
+LIMIT {limit:UInt32} + 1

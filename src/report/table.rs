@@ -1,0 +1,252 @@
+//! An answer as columns and cells: what every format is made from.
+//!
+//! In: an [`Answer`]. Out: a [`Table`]. Refuses: nothing. Promises: personal values are masked unless the caller is entitled to
+//! them; each currency has a column of its own.
+
+use jiff::Timestamp;
+
+use super::answer::{AdRow, AffiliateRow, Answer, LeadRow, Rate, Rows, Sum, Sums};
+
+/// What stands for hits that belong to no ad.
+pub const NO_AD: &str = "(no ad)";
+
+/// What stands for conversions that settling has not seen.
+pub const NOT_SETTLED: &str = "(not settled yet)";
+
+/// Whether personal values are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Personal {
+    /// Enough to tell two people apart, not enough to reach one.
+    Masked,
+    /// As they were typed; for those entitled to it.
+    Shown,
+}
+
+/// One value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Words.
+    Text(String),
+    /// A number of things.
+    Count(u64),
+    /// A part of a whole.
+    Rate(Rate),
+    /// Money in the column's currency; `None` where there is none.
+    Money(Option<Sum>),
+    /// An instant.
+    Time(Timestamp),
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Its name in files.
+    pub key: &'static str,
+    /// The currency of a money column.
+    pub currency: Option<String>,
+    /// As people read it.
+    pub title: String,
+}
+
+impl Column {
+    fn new(key: &'static str, title: &str) -> Self {
+        Self { key, currency: None, title: title.to_owned() }
+    }
+
+    fn money(key: &'static str, title: &str, currency: &str) -> Self {
+        let name = if currency.is_empty() { "(no currency)" } else { currency };
+        Self { key, currency: Some(currency.to_owned()), title: format!("{title} {name}") }
+    }
+
+    /// Its name in flat files: `amount_EUR`.
+    pub fn flat_key(&self) -> String {
+        match self.currency.as_deref() {
+            None => self.key.to_owned(),
+            Some("") => format!("{}_none", self.key),
+            Some(currency) => format!("{}_{currency}", self.key),
+        }
+    }
+}
+
+/// Columns, rows and, where they add up, totals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// From left to right.
+    pub columns: Vec<Column>,
+    /// The keys of all money columns, those without a currency in this answer included.
+    pub money_keys: &'static [&'static str],
+    /// As many cells a row as there are columns.
+    pub rows: Vec<Vec<Cell>>,
+    /// The totals of all rows, shown or not.
+    pub totals: Option<Vec<Cell>>,
+}
+
+impl Table {
+    /// Lays an answer out.
+    pub fn new(answer: &Answer, personal: Personal) -> Self {
+        match &answer.rows {
+            Rows::Ads(rows, totals) => ads(rows, totals),
+            Rows::Affiliates(rows, totals) => affiliates(rows, totals),
+            Rows::Leads(rows) => leads(rows, personal),
+        }
+    }
+}
+
+/// A kind of money in a row: the column's key, its title, and how to get it.
+type MoneyColumn<T> = (&'static str, &'static str, fn(&T) -> &Sums);
+
+/// Appends a column for each kind of money and currency that the totals know.
+fn money_columns<T>(columns: &mut Vec<Column>, kinds: &[MoneyColumn<T>], totals: &T) {
+    for (key, title, sums) in kinds {
+        columns.extend(sums(totals).0.keys().map(|currency| Column::money(key, title, currency)));
+    }
+}
+
+/// Appends the cells for those columns.
+fn money_cells<T>(cells: &mut Vec<Cell>, kinds: &[MoneyColumn<T>], totals: &T, row: &T) {
+    for (_, _, sums) in kinds {
+        let currencies = sums(totals).0.keys();
+        cells.extend(currencies.map(|name| Cell::Money(sums(row).0.get(name).copied())));
+    }
+}
+
+fn ads(rows: &[AdRow], totals: &AdRow) -> Table {
+    const MONEY: &[MoneyColumn<AdRow>] =
+        &[("amount", "amount", |row| &row.amount), ("pending", "pending", |row| &row.pending)];
+    let mut columns = vec![
+        Column::new("campaign", "campaign"),
+        Column::new("ad", "ad"),
+        Column::new("impressions", "impressions"),
+        Column::new("click_throughs", "click-throughs"),
+        Column::new("click_through_rate", "click-through rate"),
+        Column::new("leads", "leads"),
+        Column::new("conversions", "conversions"),
+        Column::new("conversion_rate", "conversion rate by period"),
+    ];
+    money_columns(&mut columns, MONEY, totals);
+    let cells = |row: &AdRow, campaign: &str, ad: &str| {
+        let mut cells = vec![
+            Cell::Text(campaign.to_owned()),
+            Cell::Text(ad.to_owned()),
+            Cell::Count(row.impressions),
+            Cell::Count(row.click_throughs),
+            Cell::Rate(Rate::of(row.click_throughs, row.impressions)),
+            Cell::Count(row.leads),
+            Cell::Count(row.conversions),
+            Cell::Rate(Rate::of(row.conversions, row.click_throughs)),
+        ];
+        money_cells(&mut cells, MONEY, totals, row);
+        cells
+    };
+    let named = |row: &AdRow| {
+        let ad = match (row.settled, row.ad.as_str()) {
+            (false, _) => NOT_SETTLED,
+            (true, "") => NO_AD,
+            (true, ad) => ad,
+        };
+        cells(row, &row.campaign, ad)
+    };
+    Table {
+        columns,
+        money_keys: &["amount", "pending"],
+        rows: rows.iter().map(named).collect(),
+        totals: Some(cells(totals, "total", "")),
+    }
+}
+
+fn affiliates(rows: &[AffiliateRow], totals: &AffiliateRow) -> Table {
+    const MONEY: &[MoneyColumn<AffiliateRow>] = &[
+        ("amount", "amount", |row| &row.amount),
+        ("pending", "pending", |row| &row.pending),
+        ("payout_provisional", "payout (provisional)", |row| &row.payout_provisional),
+        ("payout_locked", "payout (locked)", |row| &row.payout_locked),
+    ];
+    let mut columns = vec![
+        Column::new("affiliate", "affiliate"),
+        Column::new("offer", "offer"),
+        Column::new("clicks", "clicks"),
+        Column::new("leads", "leads"),
+        Column::new("conversions", "conversions"),
+        Column::new("conversion_rate", "conversion rate by period"),
+    ];
+    money_columns(&mut columns, MONEY, totals);
+    let cells = |row: &AffiliateRow, affiliate: &str| {
+        let mut cells = vec![
+            Cell::Text(affiliate.to_owned()),
+            Cell::Text(row.offer.clone()),
+            Cell::Count(row.clicks),
+            Cell::Count(row.leads),
+            Cell::Count(row.conversions),
+            Cell::Rate(Rate::of(row.conversions, row.clicks)),
+        ];
+        money_cells(&mut cells, MONEY, totals, row);
+        cells
+    };
+    Table {
+        columns,
+        money_keys: &["amount", "pending", "payout_provisional", "payout_locked"],
+        rows: rows.iter().map(|row| cells(row, &row.affiliate)).collect(),
+        totals: Some(cells(totals, "total")),
+    }
+}
+
+fn leads(rows: &[LeadRow], personal: Personal) -> Table {
+    const COLUMNS: [&str; 13] = [
+        "time",
+        "site",
+        "form",
+        "name",
+        "email",
+        "phone",
+        "channel",
+        "campaign",
+        "ad",
+        "affiliate",
+        "basis",
+        "country",
+        "verdict",
+    ];
+    let text = |value: &str| Cell::Text(value.to_owned());
+    let cells = |lead: &LeadRow| {
+        let (name, email, phone) = match personal {
+            Personal::Masked => (lead.name.masked(), lead.email.masked(), lead.phone.masked()),
+            Personal::Shown => (
+                lead.name.expose().to_owned(),
+                lead.email.expose().to_owned(),
+                lead.phone.expose().to_owned(),
+            ),
+        };
+        vec![
+            Cell::Time(lead.at),
+            text(&lead.site),
+            text(&lead.form),
+            Cell::Text(name),
+            Cell::Text(email),
+            Cell::Text(phone),
+            text(&lead.channel),
+            text(&lead.campaign),
+            text(&lead.ad),
+            text(&lead.affiliate),
+            text(basis_words(&lead.basis)),
+            text(&lead.country),
+            text(&lead.verdict),
+        ]
+    };
+    Table {
+        columns: COLUMNS.map(|key| Column::new(key, key)).into(),
+        money_keys: &[],
+        rows: rows.iter().map(cells).collect(),
+        totals: None,
+    }
+}
+
+/// How the click was found, for people.
+fn basis_words(basis: &str) -> &str {
+    match basis {
+        "" => "not settled yet",
+        "none" => "no click found",
+        "click_id" => "click id",
+        "daily_hash" => "daily hash",
+        other => other,
+    }
+}

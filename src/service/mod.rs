@@ -1,0 +1,118 @@
+//! The service: which parts run together, and in which order they start and stop.
+//!
+//! In: a [`Config`]. Out: processes that run until a signal. Refuses: a taken port (naming its holder), keys or sites that
+//! can't be read, a database of another version. Promises: the edge takes leads before the warehouse is up and after it went
+//! down; a stop finishes what was begun and loses nothing.
+
+mod parts;
+mod up;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use crate::config::{Config, Home};
+use crate::stop::{self, Stop};
+use crate::store::schema::{self, Dialect};
+
+pub use parts::{Installation, Role};
+pub use up::up;
+
+/// Runs the edge alone.
+pub fn serve(config: Config) -> Result<ExitCode> {
+    let installation = Installation::open(config)?;
+    let runtime = parts::runtime("edge", installation.config.edge.threads)?;
+    runtime.block_on(async {
+        let stop = stop::on_signals().context("cannot watch for signals")?;
+        let mut metrics = parts::Metrics::default();
+        let edge = parts::Edge::open(&installation, &mut metrics).await?;
+        let ops = parts::ops(
+            &installation.config,
+            installation.config.ops.listen,
+            metrics,
+            edge.checks(),
+            &stop,
+        )
+        .await?;
+        tracing::info!(listen = %installation.config.edge.listen, "edge ready");
+        edge.serve(stop).await;
+        ops.await.context("the ops listener ended")
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the consumer alone.
+pub fn consume(config: Config) -> Result<ExitCode> {
+    alone(config, |installation, stop| async move {
+        let config = &installation.config;
+        let warehouse = installation.warehouse(Role::Ingest)?;
+        let consumer = parts::Consumer::open(&installation, warehouse)?;
+        let metrics = parts::Metrics::default();
+        let ops = parts::ops(config, config.consumer.ops_listen, metrics, consumer.checks(), &stop)
+            .await?;
+        tracing::info!(log = ?config.log.home, "consumer ready");
+        consumer.run(config, stop).await;
+        ops.await.context("the ops listener ended")
+    })
+}
+
+/// Runs settling alone, for ever or once.
+pub fn settle(config: Config, once: bool) -> Result<ExitCode> {
+    alone(config, |installation, stop| async move {
+        let config = &installation.config;
+        let settle = parts::Settle::open(&installation, &installation.warehouse(Role::Ingest)?)?;
+        if once {
+            return settle.run_once(&stop).await;
+        }
+        let metrics = parts::Metrics::default();
+        let ops = parts::ops(config, config.settle.ops_listen, metrics, settle.checks(), &stop).await?;
+        tracing::info!("settle ready");
+        settle.run(stop).await;
+        ops.await.context("the ops listener ended")
+    })
+}
+
+/// Runs the report page alone.
+pub fn app(config: Config) -> Result<ExitCode> {
+    alone(config, |installation, stop| async move {
+        let listener = parts::bind(installation.config.app.listen, "app.listen").await?;
+        let app = parts::report_app(&installation, &installation.warehouse(Role::Ingest)?);
+        tracing::info!(listen = %installation.config.app.listen, "report page ready");
+        crate::report::page::serve(listener, app, stop.watch()).await;
+        Ok(())
+    })
+}
+
+/// Makes the tables, or says whether they are right.
+pub fn schema(config: Config, apply: bool) -> Result<ExitCode> {
+    alone(config, |installation, _stop| async move {
+        let dialect = Dialect::of(&installation.config);
+        let warehouse = installation.warehouse(Role::Admin)?;
+        if apply {
+            let fresh = schema::apply(warehouse.client(), &dialect).await?;
+            tracing::info!(applied = fresh.len(), files = fresh.join(", "), "schema is up to date");
+        } else {
+            schema::check(warehouse.client(), &dialect).await?;
+            tracing::info!("schema is this program's");
+        }
+        Ok(())
+    })
+}
+
+/// Runs one part in a runtime of its own until it ends.
+fn alone<Part, Ending>(config: Config, part: Part) -> Result<ExitCode>
+where
+    Part: FnOnce(Arc<Installation>, Stop) -> Ending,
+    Ending: Future<Output = Result<()>>,
+{
+    let installation = Arc::new(Installation::open(config)?);
+    parts::runtime("work", 0)?.block_on(async {
+        let stop = stop::on_signals().context("cannot watch for signals")?;
+        if installation.config.log.home == Home::Kafka {
+            parts::ensure_topics(&installation.config.kafka).await;
+        }
+        part(installation, stop).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,285 @@
+//! The parts: each is opened from the installation, says whether it is ready, and runs until the stop.
+//!
+//! In: an [`Installation`]. Out: parts. Refuses: what can't be opened, with the file, port or setting to look at. Promises: nothing
+//! is served before everything it needs was opened.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+use crate::config::{Config, Home, Kafka};
+use crate::consume::health::Health;
+use crate::consume::{self, Pipeline};
+use crate::enrich::Enricher;
+use crate::ids::now_millis;
+use crate::journal::{Journal, kafka_client};
+use crate::keys::{DailySalt, Keys};
+use crate::ops::{self, Check};
+use crate::receive::{self, Drained};
+use crate::registry::Registry;
+use crate::report::page::App;
+use crate::settle::{self, Counter, Election, Settler, Versions};
+use crate::stop::Stop;
+use crate::store::engine::{Login, holder_of, read_access};
+use crate::store::{Server, Warehouse};
+
+/// How long the producer has at a stop to deliver what it has; the rest is in the spill.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Settling that fails for this long isn't healthy.
+const SETTLE_FAILING_MAX_MS: i64 = 30_000;
+
+/// A process' metrics.
+pub type Metrics = prometheus_client::registry::Registry;
+
+/// As whom to ask the warehouse. A configured server has one user for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Makes tables.
+    Admin,
+    /// Writes rows, and reads all of the installation's database.
+    Ingest,
+    /// Reads what is not personal.
+    Analyst,
+}
+
+/// What every part begins with: configuration, registry, keys.
+pub struct Installation {
+    /// The configuration.
+    pub config: Config,
+    /// Sites, forms, links and the rest.
+    pub registry: Arc<Registry>,
+    /// Signing and hashing keys.
+    pub keys: Arc<Keys>,
+}
+
+impl Installation {
+    /// Reads sites and keys; makes keys at the first start.
+    pub fn open(mut config: Config) -> Result<Self> {
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("cannot create data_dir {:?}", config.data_dir))?;
+        // Absolute, for the engine insists on it.
+        config.data_dir = config
+            .data_dir
+            .canonicalize()
+            .with_context(|| format!("cannot look at data_dir {:?}", config.data_dir))?;
+        let registry = Registry::load(&config.sites_file)?;
+        let keys = Keys::open(&config.keys_dir())?;
+        Ok(Self { config, registry: Arc::new(registry), keys: Arc::new(keys) })
+    }
+
+    /// The warehouse as configured: a server, or the embedded engine that `leadtrail up` runs on this data.
+    pub fn warehouse(&self, role: Role) -> Result<Warehouse> {
+        let config = &self.config;
+        if !config.warehouse.url.is_empty() {
+            return Ok(Warehouse::connect(config, &Server::configured(&config.warehouse)?));
+        }
+        let access = read_access(&config.engine_dir()).context(
+            "no warehouse: set warehouse.url, or start `leadtrail up`, which runs the embedded engine",
+        )?;
+        let login: &Login = match (role, &access.analyst) {
+            (Role::Admin, _) => &access.admin,
+            (Role::Ingest, _) => &access.ingest,
+            (Role::Analyst, Some(analyst)) => analyst,
+            (Role::Analyst, None) => bail!(
+                "the engine runs without its sandbox, so there is no analyst: a query could read any file"
+            ),
+        };
+        Ok(Warehouse::connect(config, &Server::embedded(&access.url, login)))
+    }
+}
+
+/// A runtime with named threads; 0 threads means one for each core.
+pub fn runtime(name: &'static str, threads: usize) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder.thread_name(name).enable_all().build().context("cannot start the runtime's threads")
+}
+
+/// Listens, or says who has the port.
+pub async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        let holder = holder_of(address.port())
+            .map_or_else(String::new, |holder| format!(", it is held by {holder}"));
+        format!("cannot listen on {address}{holder}; change `{key}` or stop the other program")
+    })
+}
+
+/// Makes Kafka's topics; brokers that are away are waited for by those who need them.
+pub async fn ensure_topics(settings: &Kafka) {
+    if let Err(error) = kafka_client::ensure_topics(settings).await {
+        tracing::warn!(%error, brokers = settings.brokers, "cannot make sure that the topics exist; going on without");
+    }
+}
+
+/// The edge, opened.
+pub struct Edge {
+    listener: TcpListener,
+    edge: Arc<receive::Edge>,
+    journal: Arc<Journal>,
+}
+
+impl Edge {
+    /// Opens journal and salt, and listens.
+    pub async fn open(installation: &Installation, metrics: &mut Metrics) -> Result<Self> {
+        let config = &installation.config;
+        let listener = bind(config.edge.listen, "edge.listen").await?;
+        if config.log.home == Home::Kafka {
+            let kafka = config.kafka.clone();
+            tokio::spawn(async move { ensure_topics(&kafka).await });
+        }
+        let journal = Arc::new(tokio::task::block_in_place(|| Journal::open(config))?);
+        let salt = Arc::new(DailySalt::open(&config.keys_dir(), now_millis())?);
+        let edge = receive::Edge::new(
+            config,
+            installation.registry.clone(),
+            installation.keys.clone(),
+            salt,
+            journal.clone(),
+            metrics,
+        )
+        .context("no random node number")?;
+        Ok(Self { listener, edge: Arc::new(edge), journal })
+    }
+
+    /// What `/ready` asks.
+    pub fn checks(&self) -> Vec<Check> {
+        let journal = self.journal.clone();
+        vec![Check { name: "journal", run: Box::new(move || journal.ready()) }]
+    }
+
+    /// Serves until the stop, drains, and closes the log.
+    pub async fn serve(self, stop: Stop) {
+        match receive::serve(self.listener, self.edge, stop).await {
+            Drained::Whole => tracing::info!("edge drained"),
+            Drained::Deadline { left } => {
+                tracing::warn!(left, "connections were cut off at the drain deadline");
+            }
+        }
+        let journal = self.journal;
+        let closing = tokio::task::spawn_blocking(move || journal.close(CLOSE_DEADLINE));
+        if let Err(error) = closing.await {
+            tracing::error!(%error, "closing the log panicked");
+        }
+    }
+}
+
+/// The consumer, opened.
+pub struct Consumer {
+    pipeline: Arc<Pipeline>,
+}
+
+impl Consumer {
+    /// Opens the place database and the rules.
+    pub fn open(installation: &Installation, warehouse: Warehouse) -> Result<Self> {
+        let enricher = tokio::task::block_in_place(|| Enricher::open(&installation.config.enrich))?;
+        let health = Arc::new(Health::default());
+        let pipeline = Pipeline { warehouse, enricher, keys: installation.keys.clone(), health };
+        Ok(Self { pipeline: Arc::new(pipeline) })
+    }
+
+    /// What `/ready` asks.
+    pub fn checks(&self) -> Vec<Check> {
+        let health = self.pipeline.health.clone();
+        vec![Check { name: "consumer", run: Box::new(move || health.ready()) }]
+    }
+
+    /// Consumes until the stop.
+    pub async fn run(self, config: &Config, stop: Stop) {
+        consume::run(config, self.pipeline, stop.watch()).await;
+    }
+}
+
+/// Settling, opened.
+pub struct Settle {
+    settler: Settler,
+    versions: Versions,
+}
+
+impl Settle {
+    /// Joins the election of those who may settle.
+    pub fn open(installation: &Installation, warehouse: &Warehouse) -> Result<Self> {
+        let config = &installation.config;
+        let client = warehouse.client().clone();
+        let settler = Settler::new(client, &installation.registry, settle::Settings::of(config));
+        let versions = match config.log.home {
+            Home::Disk => Versions::Counter(Counter::open(&config.data_dir)?),
+            Home::Kafka => Versions::Election(Election::join(&config.kafka)?),
+        };
+        Ok(Self { settler, versions })
+    }
+
+    /// What `/ready` asks.
+    pub fn checks(&self) -> Vec<Check> {
+        let health = self.settler.health();
+        let run = move || match health.failing_since_ms() {
+            Some(since) if now_millis() - since > SETTLE_FAILING_MAX_MS => {
+                Err(format!("settling has failed for {} s", (now_millis() - since) / 1000))
+            }
+            _ => Ok(()),
+        };
+        vec![Check { name: "settle", run: Box::new(run) }]
+    }
+
+    /// Settles until the stop.
+    pub async fn run(mut self, stop: Stop) {
+        settle::run_loop(&self.settler, &mut self.versions, &stop).await;
+    }
+
+    /// Settles what there is, and says what it did.
+    pub async fn run_once(mut self, stop: &Stop) -> Result<()> {
+        if !self.versions.lead(stop).await? {
+            return Ok(());
+        }
+        loop {
+            let report = self.settler.run_once(&mut self.versions).await?;
+            tracing::info!(records = report.records, conversions = report.conversions, more = report.more, "settled");
+            if !report.more {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The report page's parts.
+pub fn report_app(installation: &Installation, warehouse: &Warehouse) -> Arc<App> {
+    let sites = installation.registry.sites().map(|site| site.name.clone()).collect();
+    Arc::new(App::new(
+        warehouse.client().clone(),
+        installation.config.app.hosts.clone(),
+        sites,
+        installation.config.settle.click_window_days,
+    ))
+}
+
+/// Starts the ops listener.
+pub async fn ops(
+    config: &Config,
+    listen: SocketAddr,
+    metrics: Metrics,
+    checks: Vec<Check>,
+    stop: &Stop,
+) -> Result<JoinHandle<()>> {
+    let listener = bind(listen, "ops.listen").await?;
+    let ops = ops::Ops { hosts: config.ops.hosts.clone(), checks, metrics, draining: stop.clone() };
+    Ok(tokio::spawn(ops::serve(listener, Arc::new(ops), stop.clone())))
+}
+
+/// The path of the engine's library, or what to do to have one.
+pub fn engine_library(config: &Config) -> Result<&Path> {
+    if config.engine.library.is_empty() {
+        bail!(
+            "no warehouse: set warehouse.url to a ClickHouse server, or engine.library to libchdb.so; `make up` fetches it \
+             and sets LEADTRAIL_ENGINE__LIBRARY"
+        );
+    }
+    Ok(Path::new(&config.engine.library))
+}

@@ -1,0 +1,308 @@
+//! A real Apache Kafka broker (KRaft, one node), from the jars that `deploy/parts/kafka` fetched.
+//!
+//! Tests share one and take a topic each; a test that kills or stops brokers starts its own. A broker is ready when its
+//! metadata names a leader for every partition, not when its port is open.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::OnceCell;
+
+/// From start to leaders: 5-7 s were seen, 13 s after a kill -9, more on a busy machine.
+const READY_MAX: Duration = Duration::from_secs(90);
+
+const ASK_MAX: Duration = Duration::from_secs(2);
+
+/// Any 16 bytes in base64: brokers of different tests never meet.
+const CLUSTER_ID: &str = "bGVhZHRyYWlsLXRlc3RzLg";
+
+/// Keeps a broker for as long as its standard input is open, that is, as long as the test run lives. `setpriv
+/// --pdeathsig` would do it when the *thread* that started it ends, which is after one test.
+const WATCHER: &str =
+    r#""$@" </dev/null >>broker.log 2>&1 & echo $!; read -r _; kill -9 $! 2>/dev/null; wait"#;
+
+/// A broker in a folder of its own.
+pub struct Broker {
+    folder: PathBuf,
+    libs: PathBuf,
+    port: u16,
+    life: Mutex<Option<Life>>,
+}
+
+/// One process.
+struct Life {
+    watcher: Child,
+    broker: Pid,
+}
+
+impl Broker {
+    /// The broker that all tests share; started at the first call.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<Broker> = OnceCell::const_new();
+        SHARED.get_or_init(Self::own).await
+    }
+
+    /// A broker for one test. It ends with this value.
+    pub async fn own() -> Self {
+        let broker = Self {
+            folder: super::folder("broker"),
+            libs: super::part("LEADTRAIL_KAFKA_LIBS", "kafka"),
+            port: super::free_port(),
+            life: Mutex::new(None),
+        };
+        broker.format();
+        broker.start();
+        broker.wait_until_ready().await;
+        broker
+    }
+
+    /// For `bootstrap.servers`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it without a warning.
+    pub fn kill9(&self) {
+        // The watcher kills the broker when its input ends, and ends after it.
+        self.life.lock().unwrap().take().expect("the broker runs").end();
+    }
+
+    /// Makes it hang: its port stays open, nothing answers.
+    pub fn stop_signal(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Broker::stop_signal`].
+    pub fn cont(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Starts it again after [`Broker::kill9`] on the same port and data, and waits until all partitions have a leader.
+    pub async fn restart(&self) {
+        self.start();
+        self.wait_until_ready().await;
+    }
+
+    /// Makes a topic and waits until each partition has a leader.
+    pub async fn create_topic(&self, name: &str, partitions: i32) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let results = self.admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
+        results.into_iter().for_each(|result| drop(result.unwrap()));
+        super::wait_for_async("leaders of the new topic", READY_MAX, async || {
+            self.leaders().await.is_some_and(|topics| {
+                topics.iter().any(|(topic, led)| {
+                    topic == name && led.len() == partitions as usize && led.iter().all(|led| *led)
+                })
+            })
+        })
+        .await;
+    }
+
+    /// Deletes a topic and waits until it is gone.
+    pub async fn delete_topic(&self, name: &str) {
+        let results = self.admin().delete_topics(&[name], &AdminOptions::new()).await.unwrap();
+        results.into_iter().for_each(|result| drop(result.unwrap()));
+        super::wait_for_async("the topic's end", READY_MAX, async || {
+            self.leaders()
+                .await
+                .is_some_and(|topics| topics.iter().all(|(topic, _)| topic.as_str() != name))
+        })
+        .await;
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap()
+    }
+
+    /// Each topic, and for each of its partitions whether it has a leader. `None` while the broker does not answer.
+    async fn leaders(&self) -> Option<Vec<(String, Vec<bool>)>> {
+        let address = self.address();
+        let ask = move || {
+            let consumer: BaseConsumer = ClientConfig::new()
+                .set("bootstrap.servers", address)
+                .set("log_level", "0")
+                .create()
+                .unwrap();
+            let metadata = consumer.fetch_metadata(None, ASK_MAX).ok()?;
+            let topics = metadata.topics().iter().map(|topic| {
+                let led = topic.partitions().iter().map(|partition| partition.leader() >= 0);
+                (topic.name().to_owned(), led.collect())
+            });
+            (!metadata.brokers().is_empty()).then(|| topics.collect())
+        };
+        tokio::task::spawn_blocking(ask).await.unwrap()
+    }
+
+    async fn wait_until_ready(&self) {
+        super::wait_for_async("a broker with leaders", READY_MAX, async || {
+            let said =
+                || std::fs::read_to_string(self.folder.join("broker.log")).unwrap_or_default();
+            assert!(self.is_alive(), "the broker ended; it said: {}", said());
+            self.leaders()
+                .await
+                .is_some_and(|topics| topics.iter().all(|(_, led)| led.iter().all(|led| *led)))
+        })
+        .await;
+    }
+
+    fn is_alive(&self) -> bool {
+        let life = self.life.lock().unwrap();
+        let pid = life.as_ref().map_or(0, |life| life.broker.as_raw_nonzero().get());
+        // `State: Z` until the watcher ends, which it does not by itself.
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let life = self.life.lock().unwrap();
+        kill_process(life.as_ref().expect("the broker runs").broker, signal).unwrap();
+    }
+
+    fn format(&self) {
+        let properties = self.folder.join("server.properties");
+        std::fs::write(&properties, self.properties()).unwrap();
+        let output = self
+            .java(&["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+            .arg(&properties)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn start(&self) {
+        let mut life = self.life.lock().unwrap();
+        assert!(life.is_none(), "the broker runs already");
+        let java = self.java(&["kafka.Kafka", "server.properties"]);
+        let mut watcher = Command::new("sh")
+            .args(["-c", WATCHER, "sh"])
+            .arg(java.get_program())
+            .args(java.get_args())
+            .current_dir(&self.folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(watcher.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let broker = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+        *life = Some(Life { watcher, broker });
+    }
+
+    fn java(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("java");
+        command
+            .args(["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+            .arg("-cp")
+            .arg(self.libs.join("*"))
+            .args(arguments);
+        command
+    }
+
+    fn properties(&self) -> String {
+        let (port, controller) = (self.port, super::free_port());
+        let mut text = format!(
+            "process.roles=broker,controller\n\
+             node.id=1\n\
+             controller.quorum.voters=1@127.0.0.1:{controller}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             log.dirs={}\n\
+             auto.create.topics.enable=false\n\
+             broker.session.timeout.ms=6000\n\
+             broker.heartbeat.interval.ms=500\n\
+             group.initial.rebalance.delay.ms=0\n",
+            self.folder.join("data").display()
+        );
+        for topic in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"] {
+            writeln!(text, "{topic}.replication.factor=1").unwrap();
+        }
+        for topic in ["transaction.state.log", "share.coordinator.state.topic"] {
+            writeln!(text, "{topic}.min.isr=1").unwrap();
+        }
+        text
+    }
+
+    /// What the broker said, for the message of a failed test.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("broker.log")
+    }
+}
+
+impl Life {
+    fn end(mut self) {
+        drop(self.watcher.stdin.take());
+        self.watcher.wait().unwrap();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(life) = self.life.lock().unwrap().take() {
+            life.end();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn offset_after_last(address: &str, topic: &str) -> i64 {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
+    consumer.fetch_watermarks(topic, 0, READY_MAX).unwrap().1
+}
+
+fn send(address: &str, topic: &str, count: usize) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", address)
+        .set("enable.idempotence", "true")
+        .create()
+        .unwrap();
+    for number in 0..count {
+        let key = number.to_string();
+        producer.send(BaseRecord::to(topic).key(&key).payload("record")).map_err(drop).unwrap();
+    }
+    producer.flush(READY_MAX).unwrap();
+}
+
+#[tokio::test]
+async fn a_killed_broker_keeps_what_it_acknowledged_and_comes_back_at_its_address() {
+    let broker = Broker::own().await;
+    broker.create_topic("kept", 1).await;
+    send(&broker.address(), "kept", 1000);
+    broker.kill9();
+    let address = broker.address();
+    assert!(std::net::TcpStream::connect(&address).is_err());
+    broker.restart().await;
+    assert_eq!(offset_after_last(&address, "kept"), 1000);
+}
+
+#[tokio::test]
+async fn a_stopped_broker_answers_nothing_until_it_goes_on() {
+    let broker = Broker::own().await;
+    broker.stop_signal();
+    assert!(broker.leaders().await.is_none());
+    assert!(std::net::TcpStream::connect(broker.address()).is_ok(), "its port is open still");
+    broker.cont();
+    broker.wait_until_ready().await;
+}
+
+#[tokio::test]
+async fn a_topic_of_the_shared_broker_is_made_and_deleted() {
+    let broker = Broker::shared().await;
+    broker.create_topic("made-and-deleted", 3).await;
+    broker.delete_topic("made-and-deleted").await;
+    let topics = broker.leaders().await.unwrap();
+    assert!(topics.iter().all(|(topic, _)| topic != "made-and-deleted"));
+}
