@@ -10,3 +10,4 @@ mod env;
 
 mod engine;
 mod report;
+mod settle;
