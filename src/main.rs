@@ -57,7 +57,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let warehouse = installation.warehouse(Role::Analyst)?;
             Ok(block_on(sql_shell::run(&query, warehouse.client()))?)
         }
-        Command::Link(LinkCommand::Open { mailing, recipient }) => open_pixel(config, &mailing, recipient),
+        Command::Link(LinkCommand::Open { mailing, recipient }) => {
+            open_pixel(config, &mailing, recipient)
+        }
         Command::Config(_) => {
             Installation::open(config)?;
             answer("configuration and sites are right");
@@ -76,7 +78,8 @@ fn ask(config: Config, question: &report::command::ReportArguments) -> anyhow::R
     let installation = Installation::open(config)?;
     let sites: Vec<String> = installation.registry.sites().map(|site| site.name.clone()).collect();
     let window = installation.config.settle.click_window_days;
-    let client = || installation.warehouse(Role::Ingest).map(|warehouse| warehouse.client().clone());
+    let client =
+        || installation.warehouse(Role::Ingest).map(|warehouse| warehouse.client().clone());
     block_on(report::command::run(question, &sites, window, client))
 }
 
@@ -86,7 +89,8 @@ fn open_pixel(config: Config, mailing: &str, recipient: String) -> anyhow::Resul
         .registry
         .mailing(mailing)
         .ok_or_else(|| anyhow::anyhow!("no mailing `{mailing}` in sites.toml"))?;
-    let reference = if recipient == "-" { std::io::read_to_string(std::io::stdin())? } else { recipient };
+    let reference =
+        if recipient == "-" { std::io::read_to_string(std::io::stdin())? } else { recipient };
     let token = tokens::sign_mail(&installation.keys, known.number, reference.trim());
     answer(&format!("{}/o/{token}.gif", installation.config.edge.public_url.trim_end_matches('/')));
     Ok(ExitCode::SUCCESS)

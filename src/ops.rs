@@ -98,7 +98,9 @@ pub fn host_is_listed(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> bool 
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    hosts.iter().any(|listed| listed.eq_ignore_ascii_case(host) || listed.eq_ignore_ascii_case(name))
+    hosts
+        .iter()
+        .any(|listed| listed.eq_ignore_ascii_case(host) || listed.eq_ignore_ascii_case(name))
 }
 
 fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
@@ -111,7 +113,11 @@ fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) 
 
 fn answer(ops: &Ops, request: &Request<Incoming>) -> Reply {
     if !host_is_listed(request.uri(), request.headers(), &ops.hosts) {
-        return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", "host not listed in ops.hosts\n");
+        return text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "text/plain",
+            "host not listed in ops.hosts\n",
+        );
     }
     let paths = ["/live", "/ready", "/metrics"];
     if !paths.contains(&request.uri().path()) {
@@ -172,7 +178,8 @@ mod tests {
         let (end, ended) = stop::channel();
         let healthy = Arc::new(AtomicBool::new(true));
         let seen = healthy.clone();
-        let run = move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("disk is full".into()) };
+        let run =
+            move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("disk is full".into()) };
         let mut metrics = Registry::default();
         crate::receive::tally::Metrics::new(&mut metrics);
         let checks = vec![Check { name: "journal", run: Box::new(run) }];
@@ -183,7 +190,8 @@ mod tests {
 
     async fn get(running: &Running, method: &str, path: &str, host: &str) -> String {
         let mut stream = TcpStream::connect(running.address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await.unwrap();
@@ -194,10 +202,16 @@ mod tests {
     async fn readiness_is_every_check_and_not_draining() {
         let running = start().await;
         let ready = get(&running, "GET", "/ready", "127.0.0.1:9080").await;
-        assert!(ready.starts_with("HTTP/1.1 200") && ready.ends_with("running: ok\njournal: ok\n"), "{ready}");
+        assert!(
+            ready.starts_with("HTTP/1.1 200") && ready.ends_with("running: ok\njournal: ok\n"),
+            "{ready}"
+        );
         running.healthy.store(false, Ordering::Relaxed);
         let sick = get(&running, "GET", "/ready", "127.0.0.1").await;
-        assert!(sick.starts_with("HTTP/1.1 503") && sick.ends_with("journal: disk is full\n"), "{sick}");
+        assert!(
+            sick.starts_with("HTTP/1.1 503") && sick.ends_with("journal: disk is full\n"),
+            "{sick}"
+        );
         running.healthy.store(true, Ordering::Relaxed);
         running.drain.stop();
         let draining = get(&running, "GET", "/ready", "127.0.0.1").await;
@@ -226,7 +240,10 @@ mod tests {
     async fn metrics_are_openmetrics() {
         let running = start().await;
         let reply = get(&running, "GET", "/metrics", "127.0.0.1").await;
-        assert!(reply.contains("# HELP leadtrail_requests_received Requests that arrived"), "{reply}");
+        assert!(
+            reply.contains("# HELP leadtrail_requests_received Requests that arrived"),
+            "{reply}"
+        );
         assert!(reply.ends_with("# EOF\n"));
         for metric in crate::telemetry::METRICS {
             assert!(reply.contains(&format!("# TYPE {} ", metric.name)), "{}", metric.name);

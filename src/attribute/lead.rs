@@ -15,7 +15,10 @@ use crate::store::rows::LeadRow;
 /// Field names by column (DOMAIN.md 2.1), compared in lower case without blanks, `-` and `_`. A first few: the dialects come later.
 const ALIASES: [(Column, &[&str]); 7] = [
     (Column::Email, &["email", "emailaddress", "mail", "email1", "replyto", "youremail"]),
-    (Column::Phone, &["phone", "tel", "telephone", "mobile", "mobilephone", "busphone", "phonenumber"]),
+    (
+        Column::Phone,
+        &["phone", "tel", "telephone", "mobile", "mobilephone", "busphone", "phonenumber"],
+    ),
     (Column::FirstName, &["firstname", "fname", "givenname"]),
     (Column::LastName, &["lastname", "lname", "familyname", "surname"]),
     (Column::FullName, &["name", "fullname", "yourname"]),
@@ -68,15 +71,20 @@ fn column_of(name: &str) -> Option<Column> {
     if name.len() > 32 {
         return None;
     }
-    let plain: String =
-        name.chars().filter(|character| !" -_".contains(*character)).flat_map(char::to_lowercase).collect();
+    let plain: String = name
+        .chars()
+        .filter(|character| !" -_".contains(*character))
+        .flat_map(char::to_lowercase)
+        .collect();
     ALIASES.iter().find(|(_, names)| names.contains(&plain.as_str())).map(|(column, _)| *column)
 }
 
 impl Lead {
     /// Puts a value into its column; false when it belongs to the rest.
     fn take(&mut self, column: Option<Column>, value: &PersonalText) -> bool {
-        let Some(column) = column.filter(|_| !value.expose().trim().is_empty()) else { return false };
+        let Some(column) = column.filter(|_| !value.expose().trim().is_empty()) else {
+            return false;
+        };
         let text = match column {
             Column::Email if self.email.is_empty() => {
                 self.email = Email::new(value.expose());
@@ -121,7 +129,10 @@ impl Lead {
             company: self.company.expose().to_owned(),
             message: self.message.expose().to_owned(),
             extra: Pairs(
-                self.extra.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect(),
+                self.extra
+                    .into_iter()
+                    .map(|(name, value)| (name, value.expose().to_owned()))
+                    .collect(),
             ),
             country: enriched.place.country.clone(),
             traffic_class: enriched.verdict.class.as_str(),
@@ -137,8 +148,10 @@ mod tests {
     use super::*;
 
     fn post(fields: &[(&str, &str)]) -> FormPost {
-        let fields =
-            fields.iter().map(|(name, value)| ((*name).to_owned(), PersonalText::new(*value))).collect();
+        let fields = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), PersonalText::new(*value)))
+            .collect();
         FormPost { form: "contact".into(), fields }
     }
 
@@ -149,12 +162,18 @@ mod tests {
     #[test]
     fn a_field_that_comes_twice_keeps_both_values() {
         let lead = read(
-            &post(&[("e-mail", ""), ("E-Mail", "a@b.example"), ("email", "c@d.example"), ("Last Name", "Roe")]),
+            &post(&[
+                ("e-mail", ""),
+                ("E-Mail", "a@b.example"),
+                ("email", "c@d.example"),
+                ("Last Name", "Roe"),
+            ]),
             &keys(),
         );
         assert_eq!(lead.email.expose(), "a@b.example");
         assert_eq!(lead.last_name.expose(), "Roe");
-        let extra: Vec<_> = lead.extra.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        let extra: Vec<_> =
+            lead.extra.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
         assert_eq!(extra, [("e-mail", ""), ("email", "c@d.example")]);
     }
 

@@ -65,7 +65,15 @@ impl Rows {
     }
 
     /// Adds a record that could not be read.
-    pub fn add_dead(&mut self, place: Place, id: u128, reason: &'static str, detail: String, payload: Vec<u8>, at: i64) {
+    pub fn add_dead(
+        &mut self,
+        place: Place,
+        id: u128,
+        reason: &'static str,
+        detail: String,
+        payload: Vec<u8>,
+        at: i64,
+    ) {
         self.dead.push(DeadLetterRow {
             log_epoch: place.epoch,
             log_partition: place.partition,
@@ -85,7 +93,9 @@ impl Rows {
         let place_of = self.events.first().map(|row| (row.log_epoch, row.log_partition));
         for entry in &batch.entries {
             let Entry::Record { offset, payload, .. } = entry else { continue };
-            let (Some((epoch, partition)), true) = (place_of, bad.contains(offset)) else { continue };
+            let (Some((epoch, partition)), true) = (place_of, bad.contains(offset)) else {
+                continue;
+            };
             let id = Event::from_record(payload).map_or(0, |event| event.id.as_u128());
             let place = Place { epoch, partition, offset: *offset };
             let detail = format!("{table}: {reason}");
@@ -176,7 +186,9 @@ fn event_row(enriched: Enriched, place: Place, email_key: Key16, phone_key: Key1
         product: promotion.product,
         price_variant: promotion.price_variant,
         price_shown: promotion.price_shown.unwrap_or_default(),
-        price_currency: event.price_currency.map_or_else(String::new, |code| code.as_str().to_owned()),
+        price_currency: event
+            .price_currency
+            .map_or_else(String::new, |code| code.as_str().to_owned()),
         amount: worth.amount.unwrap_or_default(),
         currency: worth.currency.map_or_else(String::new, |code| code.as_str().to_owned()),
         order_id: worth.order_id,

@@ -91,7 +91,9 @@ impl Entry {
     /// The entry's first offset.
     pub fn offset(&self) -> u64 {
         match self {
-            Self::Record { offset, .. } | Self::Void { offset, .. } | Self::Damaged { offset, .. } => *offset,
+            Self::Record { offset, .. }
+            | Self::Void { offset, .. }
+            | Self::Damaged { offset, .. } => *offset,
         }
     }
 

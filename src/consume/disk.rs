@@ -45,7 +45,9 @@ pub enum LogError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// Somebody else consumes it.
-    #[error("another consumer has the journal {0:?}; stop it first, or use Kafka to share the work")]
+    #[error(
+        "another consumer has the journal {0:?}; stop it first, or use Kafka to share the work"
+    )]
     Locked(PathBuf),
     /// A file beside it can't be used.
     #[error("cannot {action} {path:?}: {source}")]
@@ -58,10 +60,14 @@ pub enum LogError {
         source: io::Error,
     },
     /// The position's file is damaged.
-    #[error("the position file {0:?} is damaged; move it away to read the journal again from its beginning under a new epoch")]
+    #[error(
+        "the position file {0:?} is damaged; move it away to read the journal again from its beginning under a new epoch"
+    )]
     Position(PathBuf),
     /// The journal doesn't hold the position.
-    #[error("the next offset to read is {offset}, but the journal holds [{start}, {end}); it was changed by hand, or its tail was lost in a power cut")]
+    #[error(
+        "the next offset to read is {offset}, but the journal holds [{start}, {end}); it was changed by hand, or its tail was lost in a power cut"
+    )]
     OutOfRange {
         /// The position.
         offset: u64,
@@ -89,7 +95,12 @@ pub fn read(
     let lock = lock(directory)?;
     let mut reader = DiskReader::open(directory)?;
     let border = take_up(directory, &reader)?;
-    tracing::info!(epoch = format!("{:016x}", border.epoch), from = border.from, to = border.to, "journal taken up");
+    tracing::info!(
+        epoch = format!("{:016x}", border.epoch),
+        from = border.from,
+        to = border.to,
+        "journal taken up"
+    );
     health.assigned(0, border.from);
     let (entries, receiver) = mpsc::channel(RECORDS_WAITING_MAX);
     let (revoke, revoked) = watch::channel(false);
@@ -100,13 +111,22 @@ pub fn read(
         publisher: DiskReader::open(directory)?,
         _lock: lock,
     })));
-    spawn(Assignment { partition: 0, border, entries: receiver, keeper: AnyKeeper::Disk(keeper), revoked, released });
+    spawn(Assignment {
+        partition: 0,
+        border,
+        entries: receiver,
+        keeper: AnyKeeper::Disk(keeper),
+        revoked,
+        released,
+    });
     let outcome = pump(&mut reader, border.from, &entries, stop);
     // The worker may have ended already, with nobody left to tell.
     let _ = revoke.send(true);
     drop(entries);
     if release.recv_timeout(RELEASE) == Err(std_mpsc::RecvTimeoutError::Timeout) {
-        tracing::warn!("the worker did not let go in time; its border and token protect what it still does");
+        tracing::warn!(
+            "the worker did not let go in time; its border and token protect what it still does"
+        );
     }
     health.released(0);
     outcome
@@ -183,7 +203,9 @@ fn take_up(directory: &Path, reader: &DiskReader) -> Result<Border, LogError> {
         }
         other => {
             if other.is_some() {
-                tracing::warn!("the journal was made anew: reading it from its beginning under a new epoch");
+                tracing::warn!(
+                    "the journal was made anew: reading it from its beginning under a new epoch"
+                );
             }
             let border = Border::first(start)?;
             write_position(directory, &journal, border)?;

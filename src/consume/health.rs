@@ -45,8 +45,11 @@ impl Health {
 
     /// A partition was taken up at `position`.
     pub fn assigned(&self, partition: i32, position: u64) {
-        let fresh =
-            PartitionHealth { position, progressed_at_ms: now_millis(), ..PartitionHealth::default() };
+        let fresh = PartitionHealth {
+            position,
+            progressed_at_ms: now_millis(),
+            ..PartitionHealth::default()
+        };
         self.change(partition, |health| *health = fresh);
     }
 
@@ -112,7 +115,9 @@ impl Health {
             }
             if let Some(since) = health.stuck_since_ms.filter(|since| now - since > STUCK_MS) {
                 let seconds = (now - since) / 1000;
-                return Err(format!("partition {partition} could not store its batch for {seconds} s"));
+                return Err(format!(
+                    "partition {partition} could not store its batch for {seconds} s"
+                ));
             }
         }
         Ok(())

@@ -93,7 +93,12 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
         let outcome = if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.assign(consumer, list)
         } else {
@@ -112,7 +117,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Context {
     /// Finds out where each partition is to begin, and begins there.
-    fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), LogError> {
+    fn assign(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        list: &TopicPartitionList,
+    ) -> Result<(), LogError> {
         let mut asked = TopicPartitionList::new();
         for element in list.elements() {
             asked.add_partition(element.topic(), element.partition());
@@ -139,7 +148,13 @@ impl Context {
                 continue;
             }
             let verify = (border.fingerprint != 0 && border.from > low).then(|| border.from - 1);
-            tracing::info!(partition, epoch = format!("{:016x}", border.epoch), from = border.from, to = border.to, "partition taken up");
+            tracing::info!(
+                partition,
+                epoch = format!("{:016x}", border.epoch),
+                from = border.from,
+                to = border.to,
+                "partition taken up"
+            );
             set_offset(&mut begin, &self.topic, partition, verify.unwrap_or(border.from));
             held.insert(
                 partition,
@@ -166,7 +181,10 @@ impl Context {
             if let Some(released) = held.released {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if released.recv_timeout(left) == Err(std_mpsc::RecvTimeoutError::Timeout) {
-                    tracing::warn!(partition, "the worker did not let go in time; its border and token protect what it still does");
+                    tracing::warn!(
+                        partition,
+                        "the worker did not let go in time; its border and token protect what it still does"
+                    );
                 }
             }
             self.health.released(partition);
@@ -182,9 +200,16 @@ fn set_offset(list: &mut TopicPartitionList, topic: &str, partition: i32, offset
 }
 
 fn new_border(low: u64, partition: i32) -> Result<Border, LogError> {
-    let border = Border::first(low)
-        .map_err(|error| LogError::Assign { partition, reason: format!("no random bits: {error}") })?;
-    tracing::info!(partition, epoch = format!("{:016x}", border.epoch), from = low, "no committed position: a new epoch begins");
+    let border = Border::first(low).map_err(|error| LogError::Assign {
+        partition,
+        reason: format!("no random bits: {error}"),
+    })?;
+    tracing::info!(
+        partition,
+        epoch = format!("{:016x}", border.epoch),
+        from = low,
+        "no committed position: a new epoch begins"
+    );
     Ok(border)
 }
 
@@ -195,21 +220,34 @@ fn out_of_range(offset: u64, low: u64, high: u64) -> String {
     )
 }
 
-fn committed(consumer: &BaseConsumer<Context>, asked: &TopicPartitionList) -> Result<TopicPartitionList, LogError> {
+fn committed(
+    consumer: &BaseConsumer<Context>,
+    asked: &TopicPartitionList,
+) -> Result<TopicPartitionList, LogError> {
     retry("ask for committed offsets", || consumer.committed_offsets(asked.clone(), REQUEST))
 }
 
-fn watermarks(consumer: &BaseConsumer<Context>, topic: &str, partition: i32) -> Result<(u64, u64), LogError> {
-    let (low, high) = retry("ask for watermarks", || consumer.fetch_watermarks(topic, partition, REQUEST))?;
+fn watermarks(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+    partition: i32,
+) -> Result<(u64, u64), LogError> {
+    let (low, high) =
+        retry("ask for watermarks", || consumer.fetch_watermarks(topic, partition, REQUEST))?;
     Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
 }
 
-fn retry<T>(action: &'static str, request: impl Fn() -> Result<T, KafkaError>) -> Result<T, LogError> {
+fn retry<T>(
+    action: &'static str,
+    request: impl Fn() -> Result<T, KafkaError>,
+) -> Result<T, LogError> {
     let mut attempt = 1;
     loop {
         match request() {
             Ok(answer) => return Ok(answer),
-            Err(error) if attempt < ATTEMPTS => tracing::warn!(action, %error, attempt, "trying again"),
+            Err(error) if attempt < ATTEMPTS => {
+                tracing::warn!(action, %error, attempt, "trying again")
+            }
             Err(source) => return Err(LogError::Client { action, source }),
         }
         attempt += 1;
@@ -217,7 +255,12 @@ fn retry<T>(action: &'static str, request: impl Fn() -> Result<T, KafkaError>) -
 }
 
 /// Reads the topic as a member of the group until `stop`; runs in a thread of its own.
-pub fn read(settings: &Kafka, health: Arc<Health>, spawn: &Spawn, stop: &watch::Receiver<bool>) -> Result<(), LogError> {
+pub fn read(
+    settings: &Kafka,
+    health: Arc<Health>,
+    spawn: &Spawn,
+    stop: &watch::Receiver<bool>,
+) -> Result<(), LogError> {
     let context = Context {
         topic: settings.topic.clone(),
         held: Mutex::new(HashMap::new()),
@@ -273,7 +316,10 @@ impl Reader<'_> {
                 return Err(error);
             }
             if lock(&context.look_again).is_some_and(|at| Instant::now() >= at) {
-                return Err(LogError::Assign { partition: -1, reason: "looking at the stopped partitions again".to_owned() });
+                return Err(LogError::Assign {
+                    partition: -1,
+                    reason: "looking at the stopped partitions again".to_owned(),
+                });
             }
         }
         Ok(())
@@ -296,7 +342,8 @@ impl Reader<'_> {
         held.entries = Some(entries);
         held.revoke = Some(revoke);
         held.released = Some(release);
-        let keeper = Keeper { consumer: self.consumer.clone(), topic: self.topic.to_owned(), partition };
+        let keeper =
+            Keeper { consumer: self.consumer.clone(), topic: self.topic.to_owned(), partition };
         (self.spawn)(Assignment {
             partition: u16::try_from(partition).unwrap_or(u16::MAX),
             border: held.border,
@@ -325,7 +372,9 @@ impl Reader<'_> {
                 return;
             }
         }
-        let resent = message.headers().is_some_and(|headers| headers.iter().any(|header| header.key == RESENT_HEADER));
+        let resent = message
+            .headers()
+            .is_some_and(|headers| headers.iter().any(|header| header.key == RESENT_HEADER));
         let entry = Entry::Record { offset, payload: payload.to_vec(), resent };
         self.hand_over(partition, held, entry);
     }
@@ -365,16 +414,21 @@ impl Reader<'_> {
     fn seek(&self, partition: i32, offset: u64) {
         let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
         if let Err(error) = self.consumer.seek(self.topic, partition, offset, REQUEST) {
-            *lock(&self.consumer.context().failure) = Some(LogError::Client { action: "seek", source: error });
+            *lock(&self.consumer.context().failure) =
+                Some(LogError::Client { action: "seek", source: error });
         }
     }
 
     /// The record before the border isn't the one that we stored: the topic was made anew. All of it is unread.
     fn begin_anew(&self, partition: i32, held: &mut Held) {
-        let begin = watermarks(&self.consumer, self.topic, partition).and_then(|(low, _)| new_border(low, partition));
+        let begin = watermarks(&self.consumer, self.topic, partition)
+            .and_then(|(low, _)| new_border(low, partition));
         match begin {
             Ok(border) => {
-                tracing::warn!(partition, "the topic was made anew: reading it from its beginning under a new epoch");
+                tracing::warn!(
+                    partition,
+                    "the topic was made anew: reading it from its beginning under a new epoch"
+                );
                 held.border = border;
                 self.seek(partition, border.from);
                 self.start_worker(partition, held);
@@ -390,9 +444,11 @@ impl Reader<'_> {
                 self.stop_out_of_range();
                 Ok(())
             }
-            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::PollExceeded) => {
-                Err(LogError::Client { action: "poll", source: error })
-            }
+            Some(
+                RDKafkaErrorCode::Fatal
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::PollExceeded,
+            ) => Err(LogError::Client { action: "poll", source: error }),
             _ => {
                 tracing::warn!(%error, "kafka; librdkafka goes on trying");
                 Ok(())
@@ -408,13 +464,16 @@ impl Reader<'_> {
         lock(&context.held).keys().for_each(|partition| {
             list.add_partition(self.topic, *partition);
         });
-        let anew = committed(&self.consumer, &list)
-            .map(|offsets| offsets.elements().iter().any(|element| !matches!(element.offset(), Offset::Offset(_))));
+        let anew = committed(&self.consumer, &list).map(|offsets| {
+            offsets.elements().iter().any(|element| !matches!(element.offset(), Offset::Offset(_)))
+        });
         *lock(&context.failure) = Some(LogError::Assign {
             partition: -1,
             reason: match anew {
                 Ok(true) => "the topic was made anew; taking it up again".to_owned(),
-                Ok(false) => "an offset is out of range; looking again at what the log holds".to_owned(),
+                Ok(false) => {
+                    "an offset is out of range; looking again at what the log holds".to_owned()
+                }
                 Err(error) => error.to_string(),
             },
         });
@@ -443,15 +502,17 @@ impl Keeper {
         let offset = Offset::Offset(i64::try_from(border.from).unwrap_or(i64::MAX));
         element.set_offset(offset).map_err(|error| KeepError::Later(error.to_string()))?;
         element.set_metadata(border.metadata());
-        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| match error.rdkafka_error_code() {
-            Some(
-                RDKafkaErrorCode::IllegalGeneration
-                | RDKafkaErrorCode::UnknownMemberId
-                | RDKafkaErrorCode::FencedInstanceId
-                | RDKafkaErrorCode::AssignmentLost
-                | RDKafkaErrorCode::UnknownTopicOrPartition,
-            ) => KeepError::Lost(error.to_string()),
-            _ => KeepError::Later(error.to_string()),
+        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| {
+            match error.rdkafka_error_code() {
+                Some(
+                    RDKafkaErrorCode::IllegalGeneration
+                    | RDKafkaErrorCode::UnknownMemberId
+                    | RDKafkaErrorCode::FencedInstanceId
+                    | RDKafkaErrorCode::AssignmentLost
+                    | RDKafkaErrorCode::UnknownTopicOrPartition,
+                ) => KeepError::Lost(error.to_string()),
+                _ => KeepError::Later(error.to_string()),
+            }
         })
     }
 }

@@ -67,13 +67,29 @@ impl Pipeline {
                     rows.add_dead(place, 0, "damaged_in_log", detail.clone(), raw.clone(), now);
                 }
                 Entry::Record { payload, resent, .. } => match Event::from_record(payload) {
-                    Ok(event) if *resent && (stored.contains(&event.id) || !resent_here.insert(event.id)) => {}
+                    Ok(event)
+                        if *resent
+                            && (stored.contains(&event.id) || !resent_here.insert(event.id)) => {}
                     Ok(event) if !time_is_possible(&event) => {
                         let detail = "event_time is not one that the edge gives".to_owned();
-                        rows.add_dead(place, event.id.as_u128(), "impossible_time", detail, payload.clone(), now);
+                        rows.add_dead(
+                            place,
+                            event.id.as_u128(),
+                            "impossible_time",
+                            detail,
+                            payload.clone(),
+                            now,
+                        );
                     }
                     Ok(event) => rows.add(self.enricher.enrich(event), place, &self.keys),
-                    Err(error) => rows.add_dead(place, 0, "unreadable", error.to_string(), payload.clone(), now),
+                    Err(error) => rows.add_dead(
+                        place,
+                        0,
+                        "unreadable",
+                        error.to_string(),
+                        payload.clone(),
+                        now,
+                    ),
                 },
             }
         }
@@ -118,8 +134,10 @@ pub async fn run(config: &Config, pipeline: Arc<Pipeline>, stop: watch::Receiver
         let spawn: kafka::Spawn = Box::new(spawn_worker);
         while !*stop.borrow() {
             let outcome = match home {
-                Home::Disk => disk::read(&directory, &health, spawn.as_ref(), &stop).map_err(|error| error.to_string()),
-                Home::Kafka => kafka::read(&settings, health.clone(), &spawn, &stop).map_err(|error| error.to_string()),
+                Home::Disk => disk::read(&directory, &health, spawn.as_ref(), &stop)
+                    .map_err(|error| error.to_string()),
+                Home::Kafka => kafka::read(&settings, health.clone(), &spawn, &stop)
+                    .map_err(|error| error.to_string()),
             };
             match outcome {
                 Ok(()) => break,

@@ -10,7 +10,11 @@ use crate::store::native::Row;
 use crate::store::{StoreError, Warehouse};
 
 /// Finds the offsets of the rows that `table` refuses.
-pub async fn find(warehouse: &Warehouse, table: &str, rows: &Rows) -> Result<HashSet<u64>, StoreError> {
+pub async fn find(
+    warehouse: &Warehouse,
+    table: &str,
+    rows: &Rows,
+) -> Result<HashSet<u64>, StoreError> {
     match table {
         "leads" => search(warehouse, "leads_check", &rows.leads).await,
         "conversions" => search(warehouse, "conversions_check", &rows.conversions).await,

@@ -51,7 +51,12 @@ impl Worker {
     pub async fn run(mut self) {
         let border = self.assignment.border;
         if border.to > border.from {
-            tracing::info!(partition = self.assignment.partition, from = border.from, to = border.to, "taking up an open batch");
+            tracing::info!(
+                partition = self.assignment.partition,
+                from = border.from,
+                to = border.to,
+                "taking up an open batch"
+            );
             let Some(batch) = self.gather_exactly(border.to).await else { return };
             if !self.store(&batch, true).await {
                 return;
@@ -145,14 +150,20 @@ impl Worker {
                 Ok(()) => match writer.write(must_look, &self.assignment.revoked).await {
                     Ok(()) => break,
                     Err(WriteError::Revoked) => return false,
-                    Err(error) => tracing::warn!(partition = self.assignment.partition, from = batch.from, to = batch.to, %error, "batch taken up anew"),
+                    Err(error) => {
+                        tracing::warn!(partition = self.assignment.partition, from = batch.from, to = batch.to, %error, "batch taken up anew")
+                    }
                 },
                 Err(KeepError::Lost(reason)) => {
                     tracing::info!(partition = self.assignment.partition, reason, "batch given up");
                     return false;
                 }
                 Err(KeepError::Later(reason)) => {
-                    tracing::warn!(partition = self.assignment.partition, reason, "border not kept; trying again");
+                    tracing::warn!(
+                        partition = self.assignment.partition,
+                        reason,
+                        "border not kept; trying again"
+                    );
                 }
             }
             must_look = true;
@@ -172,7 +183,9 @@ impl Worker {
 
     /// Waits; true when the partition was taken away meanwhile.
     async fn pause(&mut self, wait: Duration) -> bool {
-        tokio::time::timeout(wait, self.assignment.revoked.wait_for(|revoked| *revoked)).await.is_ok()
+        tokio::time::timeout(wait, self.assignment.revoked.wait_for(|revoked| *revoked))
+            .await
+            .is_ok()
     }
 
     /// Says that nothing is under way, so that the next owner need not look. Not being able to costs only that look.
@@ -188,7 +201,9 @@ impl Worker {
         };
         match self.assignment.keeper.keep(border).await {
             Ok(()) => self.closed = true,
-            Err(error) => tracing::debug!(partition = self.assignment.partition, %error, "border left open"),
+            Err(error) => {
+                tracing::debug!(partition = self.assignment.partition, %error, "border left open")
+            }
         }
         self.pipeline.health.progress(self.assignment.partition, self.position, now_millis());
     }

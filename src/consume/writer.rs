@@ -65,7 +65,11 @@ impl<'a> BatchWriter<'a> {
     }
 
     /// One attempt, right after the border was kept. `must_look`: some of it may be there already.
-    pub async fn write(&mut self, must_look: bool, revoked: &watch::Receiver<bool>) -> Result<(), WriteError> {
+    pub async fn write(
+        &mut self,
+        must_look: bool,
+        revoked: &watch::Receiver<bool>,
+    ) -> Result<(), WriteError> {
         let attempt = Attempt {
             pipeline: self.pipeline,
             partition: self.partition,
@@ -76,13 +80,21 @@ impl<'a> BatchWriter<'a> {
         };
         let rows = match self.rows.take() {
             Some(rows) => self.rows.insert(rows),
-            None => self.rows.insert(self.pipeline.rows(self.partition, self.border.epoch, self.batch).await?),
+            None => self
+                .rows
+                .insert(self.pipeline.rows(self.partition, self.border.epoch, self.batch).await?),
         };
         let outcome = attempt.tables(rows).await;
         if let Err(WriteError::Store(StoreError::Rows { table, reason })) = outcome {
             let bad = refused::find(&self.pipeline.warehouse, table, rows).await?;
             rows.bury(table, &bad, &reason, self.batch, now_millis());
-            tracing::error!(partition = self.partition, table, records = bad.len(), reason, "the warehouse refuses records; they go to the dead letters");
+            tracing::error!(
+                partition = self.partition,
+                table,
+                records = bad.len(),
+                reason,
+                "the warehouse refuses records; they go to the dead letters"
+            );
             attempt.dead_letters(&rows.dead).await?;
             // The border may have grown old while the bad rows were looked for.
             return Err(WriteError::TooLate);
@@ -134,7 +146,8 @@ impl Attempt<'_> {
             return Ok(());
         }
         let held = if self.must_look { self.held(table).await? } else { HashSet::new() };
-        let missing: Vec<&R> = rows.iter().filter(|row| !held.contains(&row.log_offset())).collect();
+        let missing: Vec<&R> =
+            rows.iter().filter(|row| !held.contains(&row.log_offset())).collect();
         let mut token = self.token(table);
         if missing.is_empty() {
             return Ok(());
@@ -154,8 +167,13 @@ impl Attempt<'_> {
             "SELECT DISTINCT log_offset FROM {table} WHERE log_epoch = ? AND log_partition = ? AND log_offset >= ? AND log_offset < ?"
         );
         let query = self.pipeline.warehouse.client().query(&sql);
-        let query = query.bind(self.border.epoch).bind(self.partition).bind(self.border.from).bind(self.border.to);
-        let rows: Vec<Offset> = self.pipeline.warehouse.ask("looking which rows are there", query).await?;
+        let query = query
+            .bind(self.border.epoch)
+            .bind(self.partition)
+            .bind(self.border.from)
+            .bind(self.border.to);
+        let rows: Vec<Offset> =
+            self.pipeline.warehouse.ask("looking which rows are there", query).await?;
         Ok(rows.into_iter().map(|row| row.log_offset).collect())
     }
 
@@ -165,7 +183,8 @@ impl Attempt<'_> {
         }
         // Those found while writing join those found while reading: the set, and with it the token, may have grown.
         let held = self.held("dead_letters").await?;
-        let missing: Vec<&DeadLetterRow> = rows.iter().filter(|row| !held.contains(&row.log_offset)).collect();
+        let missing: Vec<&DeadLetterRow> =
+            rows.iter().filter(|row| !held.contains(&row.log_offset)).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -188,7 +207,12 @@ impl Attempt<'_> {
     }
 
     /// Sends one insert, and again after a passing error, as long as the border is young.
-    async fn send<R: Row>(&self, table: &'static str, rows: &[&R], token: &str) -> Result<(), WriteError> {
+    async fn send<R: Row>(
+        &self,
+        table: &'static str,
+        rows: &[&R],
+        token: &str,
+    ) -> Result<(), WriteError> {
         loop {
             if *self.revoked.borrow() {
                 return Err(WriteError::Revoked);
@@ -199,7 +223,13 @@ impl Attempt<'_> {
             match self.pipeline.warehouse.insert(table, rows.iter().copied(), token).await {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Transient { action, reason }) => {
-                    tracing::warn!(partition = self.partition, table, action, reason, "insert did not succeed; trying again");
+                    tracing::warn!(
+                        partition = self.partition,
+                        table,
+                        action,
+                        reason,
+                        "insert did not succeed; trying again"
+                    );
                     self.pipeline.health.stuck(self.partition);
                     tokio::time::sleep(RETRY_WAIT).await;
                 }

@@ -9,9 +9,9 @@ pub mod agent;
 pub mod channel;
 mod channel_rules;
 pub mod declared;
+mod enricher;
 pub mod place;
 mod referrer;
 pub mod verdict;
-mod enricher;
 
 pub use enricher::{EnrichError, Enriched, Enricher};

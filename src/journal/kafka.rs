@@ -88,7 +88,10 @@ impl Ages {
     const SECONDS: usize = 4096;
 
     fn new() -> Self {
-        Self { ring: (0..Self::SECONDS).map(|_| AtomicU32::new(0)).collect(), start: Instant::now() }
+        Self {
+            ring: (0..Self::SECONDS).map(|_| AtomicU32::new(0)).collect(),
+            start: Instant::now(),
+        }
     }
 
     fn begin(&self) -> usize {
@@ -242,7 +245,12 @@ impl KafkaLog {
             .set("partitioner", "murmur2_random");
         let producer = config.create_with_context(Context(shared.clone()))?;
         let deadline = Duration::from_millis(settings.answer_deadline_ms);
-        let sender = Arc::new(Sender { producer, topic: settings.topic.clone(), shared, away_after: deadline });
+        let sender = Arc::new(Sender {
+            producer,
+            topic: settings.topic.clone(),
+            shared,
+            away_after: deadline,
+        });
         let drain = std::thread::Builder::new().name("spill-drain".to_owned()).spawn({
             let sender = sender.clone();
             move || sender.drain()
@@ -265,7 +273,9 @@ impl KafkaLog {
         let shared = &self.sender.shared;
         let age = shared.ages.oldest_seconds();
         if age >= UNDELIVERED_MAX.as_secs() {
-            return Err(format!("kafka: the oldest undelivered event is {age} s old; events go to the spill"));
+            return Err(format!(
+                "kafka: the oldest undelivered event is {age} s old; events go to the spill"
+            ));
         }
         if shared.refusing.load(Ordering::Relaxed) {
             return Err("kafka is away and the spill refused the last event".to_owned());
@@ -306,15 +316,25 @@ impl Sender {
         away
     }
 
-    fn produce(&self, key: &[u8], payload: &[u8], resent: bool, state: State) -> Result<Arc<Pending>, KafkaError> {
-        let pending = Arc::new(Pending { state: Mutex::new(state), second: self.shared.ages.begin() });
+    fn produce(
+        &self,
+        key: &[u8],
+        payload: &[u8],
+        resent: bool,
+        state: State,
+    ) -> Result<Arc<Pending>, KafkaError> {
+        let pending =
+            Arc::new(Pending { state: Mutex::new(state), second: self.shared.ages.begin() });
         let mut headers = OwnedHeaders::new_with_capacity(2)
             .insert(Header { key: VERSION_HEADER, value: Some("1") });
         if resent {
             headers = headers.insert(Header { key: RESENT_HEADER, value: Some("1") });
         }
         self.shared.went_out();
-        let record = BaseRecord::with_opaque_to(&self.topic, pending.clone()).key(key).payload(payload).headers(headers);
+        let record = BaseRecord::with_opaque_to(&self.topic, pending.clone())
+            .key(key)
+            .payload(payload)
+            .headers(headers);
         match self.producer.send(record) {
             Ok(()) => Ok(pending),
             Err((error, _)) => {
@@ -330,7 +350,12 @@ impl Sender {
             return self.spill_only(record, patience).await;
         }
         let (sender, mut report) = oneshot::channel();
-        let pending = match self.produce(&record.key, &record.payload, false, State::Waiting(sender)) {
+        let pending = match self.produce(
+            &record.key,
+            &record.payload,
+            false,
+            State::Waiting(sender),
+        ) {
             Ok(pending) => pending,
             Err(error) => {
                 if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
@@ -397,7 +422,8 @@ impl Sender {
         if self.shared.back_since_ms.load(Ordering::Relaxed) >= 0 {
             return;
         }
-        let answer = self.producer.client().fetch_metadata(Some(&self.topic), Duration::from_secs(2));
+        let answer =
+            self.producer.client().fetch_metadata(Some(&self.topic), Duration::from_secs(2));
         if answer.is_ok() && !self.away() {
             self.shared.back_since_ms.store(self.shared.now_ms(), Ordering::Relaxed);
         }
@@ -405,7 +431,8 @@ impl Sender {
 
     /// One turn from offset `next` on; returns where the following one begins, 0 when all were seen.
     fn drain_turn(&self, next: u64) -> u64 {
-        let room = DRAIN_UNDER_WAY_MAX.saturating_sub(lock(&self.shared.under_way).len()).min(DRAIN_TURN);
+        let room =
+            DRAIN_UNDER_WAY_MAX.saturating_sub(lock(&self.shared.under_way).len()).min(DRAIN_TURN);
         if room == 0 {
             return next;
         }
@@ -417,7 +444,8 @@ impl Sender {
             }
         };
         let back_ms = self.shared.back_since_ms.load(Ordering::Relaxed);
-        let resend = back_ms >= 0 && self.shared.now_ms() - back_ms >= RESEND_AFTER.as_millis() as i64;
+        let resend =
+            back_ms >= 0 && self.shared.now_ms() - back_ms >= RESEND_AFTER.as_millis() as i64;
         let Some(last) = items.last().map(|(offset, _)| *offset) else { return 0 };
         for (offset, framed) in items {
             let resent = offset < self.shared.spill.recovered_below();
@@ -434,7 +462,10 @@ impl Sender {
     /// Produces one spilled record unless it is under way; false when the queue is full.
     fn produce_spilled(&self, offset: u64, framed: &[u8], resent: bool) -> bool {
         let Some((key, payload)) = framed.split_at_checked(KEY_BYTES) else {
-            tracing::error!(offset, "a spilled record is shorter than its key; it stays in the spill");
+            tracing::error!(
+                offset,
+                "a spilled record is shorter than its key; it stays in the spill"
+            );
             return true;
         };
         {

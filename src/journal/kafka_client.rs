@@ -61,7 +61,8 @@ pub async fn ensure_topics(settings: &Kafka) -> Result<(), KafkaError> {
     let settle = NewTopic::new(&settings.settle_topic, 1, replication())
         .set("min.insync.replicas", in_sync)
         .set("retention.ms", "-1");
-    let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
+    let options =
+        AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
     for outcome in admin.create_topics(&[events, settle], &options).await? {
         match outcome {
             Ok(name) => tracing::info!(topic = name, "topic made"),
@@ -79,5 +80,8 @@ pub async fn ensure_topics(settings: &Kafka) -> Result<(), KafkaError> {
 pub fn topic_exists(settings: &Kafka) -> Result<bool, KafkaError> {
     let consumer: BaseConsumer = client_config(settings).create()?;
     let metadata = consumer.fetch_metadata(Some(&settings.topic), REQUEST)?;
-    Ok(metadata.topics().iter().any(|topic| topic.error().is_none() && !topic.partitions().is_empty()))
+    Ok(metadata
+        .topics()
+        .iter()
+        .any(|topic| topic.error().is_none() && !topic.partitions().is_empty()))
 }

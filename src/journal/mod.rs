@@ -158,7 +158,10 @@ impl DiskLog {
 
     async fn append(&self, payload: &[u8], patience: Patience) -> Outcome {
         let outcome = match self.journal.append(payload) {
-            Ok(ticket) => patiently(patience, self.journal.synced(&ticket), self.journal.written(&ticket)).await,
+            Ok(ticket) => {
+                patiently(patience, self.journal.synced(&ticket), self.journal.written(&ticket))
+                    .await
+            }
             Err(error) => {
                 if !self.refusing.load(Ordering::Relaxed) {
                     tracing::error!(%error, "the journal refuses events");

@@ -27,7 +27,14 @@ pub fn serve(config: Config) -> Result<ExitCode> {
         let stop = stop::on_signals().context("cannot watch for signals")?;
         let mut metrics = parts::Metrics::default();
         let edge = parts::Edge::open(&installation, &mut metrics).await?;
-        let ops = parts::ops(&installation.config, installation.config.ops.listen, metrics, edge.checks(), &stop).await?;
+        let ops = parts::ops(
+            &installation.config,
+            installation.config.ops.listen,
+            metrics,
+            edge.checks(),
+            &stop,
+        )
+        .await?;
         tracing::info!(listen = %installation.config.edge.listen, "edge ready");
         edge.serve(stop).await;
         ops.await.context("the ops listener ended")
@@ -42,7 +49,8 @@ pub fn consume(config: Config) -> Result<ExitCode> {
         let warehouse = installation.warehouse(Role::Ingest)?;
         let consumer = parts::Consumer::open(&installation, warehouse)?;
         let metrics = parts::Metrics::default();
-        let ops = parts::ops(config, config.consumer.ops_listen, metrics, consumer.checks(), &stop).await?;
+        let ops = parts::ops(config, config.consumer.ops_listen, metrics, consumer.checks(), &stop)
+            .await?;
         tracing::info!(log = ?config.log.home, "consumer ready");
         consumer.run(config, stop).await;
         ops.await.context("the ops listener ended")

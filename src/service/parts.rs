@@ -158,7 +158,9 @@ impl Edge {
     pub async fn serve(self, stop: Stop) {
         match receive::serve(self.listener, self.edge, stop).await {
             Drained::Whole => tracing::info!("edge drained"),
-            Drained::Deadline { left } => tracing::warn!(left, "connections were cut off at the drain deadline"),
+            Drained::Deadline { left } => {
+                tracing::warn!(left, "connections were cut off at the drain deadline")
+            }
         }
         let journal = self.journal;
         let closing = tokio::task::spawn_blocking(move || journal.close(CLOSE_DEADLINE));

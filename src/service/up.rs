@@ -81,14 +81,23 @@ impl Running {
         let (stopper, stop) = stop::channel();
         let consumer = Consumer::open(&installation, warehouse.clone())?;
         checks.extend(consumer.checks());
-        let mut tasks = vec![parts::ops(config, config.ops.listen, metrics, checks, signals).await?];
+        let mut tasks =
+            vec![parts::ops(config, config.ops.listen, metrics, checks, signals).await?];
         tasks.push(tokio::spawn({
             let (installation, stop) = (installation.clone(), stop.clone());
             async move { consumer.run(&installation.config, stop).await }
         }));
-        tasks.push(tokio::spawn(page::serve(app_listener, parts::report_app(&installation, &warehouse), stop.watch())));
+        tasks.push(tokio::spawn(page::serve(
+            app_listener,
+            parts::report_app(&installation, &warehouse),
+            stop.watch(),
+        )));
         if let Some(listener) = demo_listener {
-            tasks.push(tokio::spawn(demo::serve(listener, demo_settings(&installation), stop.watch())));
+            tasks.push(tokio::spawn(demo::serve(
+                listener,
+                demo_settings(&installation),
+                stop.watch(),
+            )));
         }
         Ok(Self { engine, stopper, tasks, demo: with_demo })
     }
@@ -96,12 +105,19 @@ impl Running {
     #[expect(clippy::print_stdout, reason = "the addresses are the command's answer")]
     fn announce(&self, installation: &Installation, begun: Instant) {
         let config = &installation.config;
-        println!("Leadtrail is up after {:.1} s. Data: {}", begun.elapsed().as_secs_f32(), config.data_dir.display());
+        println!(
+            "Leadtrail is up after {:.1} s. Data: {}",
+            begun.elapsed().as_secs_f32(),
+            config.data_dir.display()
+        );
         println!("  edge         {}", config.edge.public_url);
         println!("  report page  http://{}", config.app.listen);
         println!("  ops          http://{}/ready", config.ops.listen);
         if self.demo {
-            println!("  demo shop    http://localhost:{}   <- click on its ads, then look at the report page", config.demo.listen.port());
+            println!(
+                "  demo shop    http://localhost:{}   <- click on its ads, then look at the report page",
+                config.demo.listen.port()
+            );
         }
         if let Some(engine) = &self.engine {
             println!("  ClickHouse   {}   (or: leadtrail sql)", engine.access().url);

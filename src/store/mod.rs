@@ -47,8 +47,7 @@ pub enum StoreError {
 /// 41 CANNOT_PARSE_DATETIME, 53 TYPE_MISMATCH, 69 ARGUMENT_OUT_OF_BOUND, 70 CANNOT_CONVERT_TYPE, 72 CANNOT_PARSE_NUMBER,
 /// 117 INCORRECT_DATA, 131 TOO_LARGE_STRING_SIZE, 321 VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, 349 CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN,
 /// 407 DECIMAL_OVERFLOW, 469 VIOLATED_CONSTRAINT, 691 UNKNOWN_ELEMENT_OF_ENUM.
-const ROW_ERRORS: [u32; 15] =
-    [6, 27, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 469, 691];
+const ROW_ERRORS: [u32; 15] = [6, 27, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 469, 691];
 
 /// Where a ClickHouse is and who asks it. Has no `Debug`: it holds a password.
 pub struct Server {
@@ -129,7 +128,11 @@ impl Warehouse {
     }
 
     /// Asks and gives the rows back.
-    pub async fn ask<T>(&self, action: &str, query: clickhouse::query::Query) -> Result<Vec<T>, StoreError>
+    pub async fn ask<T>(
+        &self,
+        action: &str,
+        query: clickhouse::query::Query,
+    ) -> Result<Vec<T>, StoreError>
     where
         T: clickhouse::RowOwned + clickhouse::RowRead,
     {
@@ -154,7 +157,10 @@ fn explain_insert(table: &'static str, error: &ClientError) -> StoreError {
         Some(code) if ROW_ERRORS.contains(&code) => {
             StoreError::Rows { table, reason: short(error) }
         }
-        _ => StoreError::Transient { action: format!("an insert into {table}"), reason: short(error) },
+        _ => StoreError::Transient {
+            action: format!("an insert into {table}"),
+            reason: short(error),
+        },
     }
 }
 
@@ -178,7 +184,8 @@ pub fn short(error: &ClientError) -> String {
     };
     let Some(code) = error_code(error) else { return "an answer without an error code".to_owned() };
     let is_name = |word: &&str| {
-        word.len() > 3 && word.bytes().all(|byte| byte.is_ascii_uppercase() || b"_0123456789".contains(&byte))
+        word.len() > 3
+            && word.bytes().all(|byte| byte.is_ascii_uppercase() || b"_0123456789".contains(&byte))
     };
     let name = text
         .rsplit('(')
@@ -201,7 +208,9 @@ mod tests {
         );
         assert_eq!(short(&error), "code 469 (VIOLATED_CONSTRAINT)");
         assert!(matches!(explain_insert("leads", &error), StoreError::Rows { .. }));
-        let busy = ClientError::BadResponse("Code: 252. DB::Exception: Too many parts (TOO_MANY_PARTS)".into());
+        let busy = ClientError::BadResponse(
+            "Code: 252. DB::Exception: Too many parts (TOO_MANY_PARTS)".into(),
+        );
         assert!(matches!(explain_insert("leads", &busy), StoreError::Transient { .. }));
     }
 }

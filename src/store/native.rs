@@ -240,15 +240,29 @@ mod tests {
     #[test]
     fn a_block_is_laid_out_as_the_server_reads_it() {
         let rows = [
-            Sample { log_offset: 1, name: "a".into(), tags: Texts(vec!["x".into()]), map: Pairs::default() },
-            Sample { log_offset: 2, name: "".into(), tags: Texts(vec![]), map: Pairs(vec![("k".into(), "v".into())]) },
+            Sample {
+                log_offset: 1,
+                name: "a".into(),
+                tags: Texts(vec!["x".into()]),
+                map: Pairs::default(),
+            },
+            Sample {
+                log_offset: 2,
+                name: "".into(),
+                tags: Texts(vec![]),
+                map: Pairs(vec![("k".into(), "v".into())]),
+            },
         ];
         let block = Sample::block(rows.iter());
         let mut expected = vec![4, 2];
         expected.extend_from_slice(b"\x0alog_offset\x06UInt64\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0");
         expected.extend_from_slice(b"\x04name\x06String\x01a\x00");
-        expected.extend_from_slice(b"\x04tags\x0dArray(String)\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01x");
-        expected.extend_from_slice(b"\x03map\x13Map(String, String)\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01k\x01v");
+        expected.extend_from_slice(
+            b"\x04tags\x0dArray(String)\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01x",
+        );
+        expected.extend_from_slice(
+            b"\x03map\x13Map(String, String)\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01k\x01v",
+        );
         assert_eq!(block, expected);
     }
 }

@@ -31,7 +31,9 @@ pub enum SchemaError {
     #[error("schema: the database has {0:?}, which this program doesn't know; upgrade leadtrail")]
     Newer(String),
     /// A file differs from the one that was applied.
-    #[error("schema: {0:?} differs from the file that was applied; files that were applied are never edited")]
+    #[error(
+        "schema: {0:?} differs from the file that was applied; files that were applied are never edited"
+    )]
     Changed(String),
     /// Files are missing.
     #[error("schema: the database lacks {0:?}; run: leadtrail schema apply")]
@@ -92,7 +94,8 @@ pub async fn apply(client: &Client, dialect: &Dialect) -> Result<Vec<&'static st
         for statement in statements(text) {
             run(&bare, &dialect.fill(&statement), name).await?;
         }
-        let record = format!("INSERT INTO {}.schema_files (name, checksum) VALUES (?, ?)", dialect.database);
+        let record =
+            format!("INSERT INTO {}.schema_files (name, checksum) VALUES (?, ?)", dialect.database);
         let query = client.query(&record).bind(name).bind(checksum(text));
         query.execute().await.map_err(|error| server(name, &error))?;
         fresh.push(name);
@@ -111,7 +114,8 @@ pub async fn check(client: &Client, dialect: &Dialect) -> Result<(), SchemaError
 }
 
 async fn read_applied(client: &Client, dialect: &Dialect) -> Result<Vec<Applied>, SchemaError> {
-    let sql = format!("SELECT name, checksum FROM {}.schema_files FINAL ORDER BY name", dialect.database);
+    let sql =
+        format!("SELECT name, checksum FROM {}.schema_files FINAL ORDER BY name", dialect.database);
     client.query(&sql).fetch_all().await.map_err(|error| server("reading what was applied", &error))
 }
 
@@ -130,7 +134,11 @@ fn check_known(applied: &[Applied]) -> Result<(), SchemaError> {
 
 async fn run(client: &Client, statement: &str, what: &str) -> Result<(), SchemaError> {
     // `query` would take a `?` in a comment for a value to bind.
-    client.query(&statement.replace('?', "??")).execute().await.map_err(|error| server(what, &error))
+    client
+        .query(&statement.replace('?', "??"))
+        .execute()
+        .await
+        .map_err(|error| server(what, &error))
 }
 
 fn server(action: &str, error: &clickhouse::error::Error) -> SchemaError {
@@ -143,7 +151,8 @@ fn checksum(text: &str) -> String {
 
 /// Splits a file at `;` at the ends of lines; whole-line comments are left out.
 fn statements(text: &str) -> Vec<String> {
-    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let code: Vec<&str> =
+        text.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     let joined = code.join("\n");
     let parts = joined.split(";\n").map(|part| part.trim().trim_end_matches(';').trim());
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
@@ -155,7 +164,9 @@ mod tests {
 
     #[test]
     fn a_file_is_its_statements() {
-        let found = statements("-- a; comment\nCREATE TABLE a (\n  x String -- why\n);\n\nCREATE TABLE b;\n");
+        let found = statements(
+            "-- a; comment\nCREATE TABLE a (\n  x String -- why\n);\n\nCREATE TABLE b;\n",
+        );
         assert_eq!(found.len(), 2);
         assert!(found[0].starts_with("CREATE TABLE a"));
         assert_eq!(found[1], "CREATE TABLE b");
@@ -167,7 +178,10 @@ mod tests {
     fn one_server_and_a_cluster_read_the_same_files() {
         let cluster = Dialect { database: "d".into(), cluster: "c".into() };
         let text = "CREATE TABLE {database}.t {on_cluster} ENGINE = {replicated}ReplacingMergeTree";
-        assert_eq!(cluster.fill(text), "CREATE TABLE d.t ON CLUSTER 'c' ENGINE = ReplicatedReplacingMergeTree");
+        assert_eq!(
+            cluster.fill(text),
+            "CREATE TABLE d.t ON CLUSTER 'c' ENGINE = ReplicatedReplacingMergeTree"
+        );
         let one = Dialect { database: "d".into(), cluster: String::new() };
         assert_eq!(one.fill(text), "CREATE TABLE d.t  ENGINE = ReplacingMergeTree");
     }
