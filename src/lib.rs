@@ -47,6 +47,8 @@ pub mod attribute;
 
 pub mod store;
 
+pub mod settle;
+
 pub mod report;
 
 // The program around it.

@@ -282,6 +282,11 @@ impl Registry {
         self.links.get(name)
     }
 
+    /// All links.
+    pub fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
+        self.links.values()
+    }
+
     /// The link of this number.
     pub fn link_numbered(&self, number: u32) -> Option<&Arc<Link>> {
         self.links_by_number.get(&number)
@@ -295,6 +300,11 @@ impl Registry {
     /// The affiliate of this name.
     pub fn affiliate(&self, name: &str) -> Option<&Arc<Affiliate>> {
         self.affiliates.get(name)
+    }
+
+    /// All affiliates.
+    pub fn affiliates(&self) -> impl Iterator<Item = &Arc<Affiliate>> {
+        self.affiliates.values()
     }
 
     /// The affiliate of this number.

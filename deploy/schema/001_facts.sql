@@ -2,7 +2,8 @@
 --
 -- {database}, {replicated} and {on_cluster} are filled in by `leadtrail schema apply`: on one server the last two are empty, on
 -- a cluster `Replicated` and `ON CLUSTER 'name'`. Sort and partition keys hold only columns that are fixed at the edge, so a
--- record that arrives twice collapses onto itself. Tokens settle quick retries: 100,000 of them are remembered.
+-- record that arrives twice collapses onto itself. Tokens settle quick retries: 100,000 of them are remembered. Inserts are fsynced:
+-- where the journal is the log, it is the only other copy. (`fsync_after_insert` is a table's setting, not a query's.)
 
 CREATE TABLE IF NOT EXISTS {database}.events {on_cluster} (
     site LowCardinality(String),
@@ -85,7 +86,7 @@ CREATE TABLE IF NOT EXISTS {database}.events {on_cluster} (
 ) ENGINE = {replicated}ReplacingMergeTree
 PARTITION BY toYYYYMM(event_time)
 ORDER BY (site, visitor, event_time, id_seq, id_node)
-SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000,
+SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1,
     enable_block_number_column = 1, enable_block_offset_column = 1
 COMMENT 'Every hit, with its verdict. No personal value: keyed hashes and a cut address only.';
 
@@ -117,7 +118,7 @@ CREATE TABLE IF NOT EXISTS {database}.leads {on_cluster} (
 ) ENGINE = {replicated}ReplacingMergeTree
 PARTITION BY toYYYYMM(event_time)
 ORDER BY (site, event_time, id_seq, id_node)
-SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000,
+SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1,
     enable_block_number_column = 1, enable_block_offset_column = 1
 COMMENT 'Personal: what people typed into forms.';
 
@@ -152,7 +153,7 @@ CREATE TABLE IF NOT EXISTS {database}.conversions {on_cluster} (
 ) ENGINE = {replicated}ReplacingMergeTree
 PARTITION BY toYYYYMM(event_time)
 ORDER BY (site, event_type, toDate(event_time), visitor, event_time, id_seq, id_node)
-SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000,
+SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1,
     enable_block_number_column = 1, enable_block_offset_column = 1
 COMMENT 'Leads, sales and other conversions, narrow: what settling and money reports read.';
 
@@ -176,7 +177,7 @@ CREATE TABLE IF NOT EXISTS {database}.touch_keys {on_cluster} (
 PARTITION BY toYYYYMM(event_time)
 ORDER BY (site, kind, key, event_time, id_seq, id_node)
 TTL toDateTime(event_time) + INTERVAL 4 DAY DELETE WHERE kind = 'day_hash'
-SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000
+SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'From a click id or a day''s hash to the visitor and time of the click.';
 
 CREATE TABLE IF NOT EXISTS {database}.dead_letters {on_cluster} (
@@ -186,11 +187,11 @@ CREATE TABLE IF NOT EXISTS {database}.dead_letters {on_cluster} (
     event_id UUID COMMENT 'all zero when the record could not be read',
     reason LowCardinality(String),
     detail String COMMENT 'where and why; never what stood there',
-    payload String CODEC(ZSTD(3)) COMMENT 'the record as the log held it: personal',
+    payload String COMMENT 'the record as the log held it: personal' CODEC(ZSTD(3)),
     at DateTime64(3, 'UTC')
 ) ENGINE = {replicated}ReplacingMergeTree
 ORDER BY (log_epoch, log_partition, log_offset)
-SETTINGS non_replicated_deduplication_window = 100000
+SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'Personal: records that could not be read or stored, with the reason and their place in the log.';
 
 CREATE TABLE IF NOT EXISTS {database}.ingest_batches {on_cluster} (
@@ -203,5 +204,5 @@ CREATE TABLE IF NOT EXISTS {database}.ingest_batches {on_cluster} (
     at DateTime64(3, 'UTC')
 ) ENGINE = {replicated}ReplacingMergeTree
 ORDER BY (log_epoch, log_partition, from_offset)
-SETTINGS non_replicated_deduplication_window = 100000
+SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'Which ranges of the log are stored. Written last: what stands here is complete in every table.';

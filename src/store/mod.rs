@@ -80,19 +80,17 @@ impl Server {
 pub struct Warehouse {
     client: Client,
     timeout: Duration,
-    fsync: bool,
 }
 
 impl Warehouse {
-    /// Prepares to ask `server`; nothing is sent yet. `fsync` asks for inserts that survive a power cut:
-    /// needed where the journal is the only other copy.
-    pub fn connect(config: &Config, server: &Server, fsync: bool) -> Self {
+    /// Prepares to ask `server`; nothing is sent yet.
+    pub fn connect(config: &Config, server: &Server) -> Self {
         let client = Client::default()
             .with_url(&server.url)
             .with_user(&server.user)
             .with_password(&server.password)
             .with_database(&config.warehouse.database);
-        Self { client, timeout: Duration::from_millis(config.warehouse.timeout_ms), fsync }
+        Self { client, timeout: Duration::from_millis(config.warehouse.timeout_ms) }
     }
 
     /// The client, with the database selected, for questions.
@@ -107,7 +105,6 @@ impl Warehouse {
         rows: impl ExactSizeIterator<Item = &'a R> + Clone,
         token: &str,
     ) -> Result<(), StoreError> {
-        let fsync = if self.fsync { "1" } else { "0" };
         let sql = format!("INSERT INTO {table} ({}) FORMAT Native", R::COLUMNS.join(", "));
         let mut insert = self
             .client
@@ -116,8 +113,6 @@ impl Warehouse {
             .with_setting("insert_deduplication_token", token)
             .with_setting("async_insert", "0")
             .with_setting("optimize_on_insert", "0")
-            .with_setting("fsync_after_insert", fsync)
-            .with_setting("fsync_part_directory", fsync)
             .with_setting("max_execution_time", self.timeout.as_secs().to_string());
         let block = Bytes::from(R::block(rows));
         let sent = async {

@@ -7,7 +7,6 @@ use clickhouse::{Client, Row};
 use serde::Deserialize;
 
 use crate::config::Config;
-use crate::store::short;
 
 /// The files, in order. A file that was ever released is never edited: changes come as a new file.
 const FILES: [(&str, &str); 3] = [
@@ -15,6 +14,9 @@ const FILES: [(&str, &str); 3] = [
     ("002_settled.sql", include_str!("../../deploy/schema/002_settled.sql")),
     ("003_checks.sql", include_str!("../../deploy/schema/003_checks.sql")),
 ];
+
+/// Characters of a server's error that are told.
+const WORDS_MAX: usize = 600;
 
 /// Why the schema can't be applied or used.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +144,12 @@ async fn run(client: &Client, statement: &str, what: &str) -> Result<(), SchemaE
 }
 
 fn server(action: &str, error: &clickhouse::error::Error) -> SchemaError {
-    SchemaError::Server { action: action.to_owned(), reason: short(error) }
+    // A statement of ours holds no value of anybody's, so the server's own words may be told.
+    let mut reason = error.to_string();
+    if reason.len() > WORDS_MAX {
+        reason = format!("{}…", reason.chars().take(WORDS_MAX).collect::<String>());
+    }
+    SchemaError::Server { action: action.to_owned(), reason }
 }
 
 fn checksum(text: &str) -> String {

@@ -29,7 +29,23 @@ impl Layout {
         let layout = Self(folder.canonicalize()?);
         private(&layout.data())?;
         private(&layout.config())?;
+        layout.lead_back()?;
         Ok(layout)
+    }
+
+    /// An encrypted disk joins its root twice when it fsyncs a part's directory (26.7.2.1: "Cannot open file
+    /// ROOT/ROOT/store/…"), and then the insert fails. A link inside the root that leads back to it makes both names one.
+    fn lead_back(&self) -> io::Result<()> {
+        let root = self.tables().join("sealed");
+        let link = root.join(root.strip_prefix("/").unwrap_or(&root));
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(link.parent().unwrap_or(&root))?;
+        match std::os::unix::fs::symlink(&root, &link) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
     }
 
     pub(super) fn folder(&self) -> &Path {

@@ -221,6 +221,8 @@ impl Broker {
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
              log.dirs={}\n\
              auto.create.topics.enable=false\n\
+             broker.session.timeout.ms=6000\n\
+             broker.heartbeat.interval.ms=500\n\
              group.initial.rebalance.delay.ms=0\n",
             self.folder.join("data").display()
         );

@@ -1,0 +1,324 @@
+//! The settle log on Kafka: a topic with one partition, whose owner in a consumer group settles, and whose offsets are versions.
+//!
+//! In: the `[kafka]` section. Out: whether this process leads, and versions. Refuses: to lead while the group may already have
+//! given the partition to another. Promises: of two processes at most one leads, but for one that was asleep (a stopped
+//! process, a suspended machine): it is told so by the clock before the broker can tell it, and what it still had under way has
+//! a lower version.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::producer::{
+    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
+};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::oneshot;
+
+use crate::config::Kafka;
+use crate::ids::now_millis;
+use crate::journal::kafka_client::{client_config, log};
+use crate::settle::versions::VersionError;
+
+/// The group gives the partition to another after this long without a word from us.
+const SESSION: Duration = Duration::from_secs(15);
+
+/// One turn of the membership's thread.
+const TURN: Duration = Duration::from_millis(100);
+
+/// A thread that has not turned for this long slept, and its process with it: it doesn't lead until it turns again.
+const FRESH: Duration = Duration::from_secs(4);
+
+/// After such a sleep the group has this long to tell us that the partition went to another: three heartbeats.
+const DOUBT: Duration = Duration::from_secs(10);
+
+/// How long a record may take to be on every replica.
+const DELIVERY: Duration = Duration::from_secs(10);
+
+/// Records that fill up a settle log which was made anew, at one go: a second's work, under the client's queue of 100,000.
+const FILL_MAX: u64 = 50_000;
+
+/// This process' place in the election. Dropping it leaves the group.
+pub struct Election {
+    topic: String,
+    producer: ThreadedProducer<Delivery>,
+    seat: Arc<Seat>,
+    member: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Election {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Election").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+/// What the membership's thread and the rest share. Times are milliseconds since boot, sleep included.
+#[derive(Debug, Default)]
+struct Seat {
+    assigned: AtomicBool,
+    turned_at: AtomicU64,
+    doubted_until: AtomicU64,
+    ended: AtomicBool,
+    failure: Mutex<Option<String>>,
+}
+
+impl Seat {
+    fn leads(&self, now: u64) -> bool {
+        self.assigned.load(Ordering::Acquire)
+            && now.saturating_sub(self.turned_at.load(Ordering::Acquire)) < millis(FRESH)
+            && now >= self.doubted_until.load(Ordering::Acquire)
+    }
+
+    /// One turn of the thread. After a sleep the seat is in doubt: the group may have passed it on meanwhile.
+    fn turn(&self, now: u64) {
+        let before = self.turned_at.load(Ordering::Acquire);
+        if before != 0 && now.saturating_sub(before) >= millis(FRESH) {
+            // Doubt first: whoever sees the fresh turn must see the doubt.
+            self.doubted_until.store(now + millis(DOUBT), Ordering::Release);
+            tracing::warn!(slept_ms = now - before, "settle: this process slept; waiting to hear whether it still leads");
+        }
+        self.turned_at.store(now, Ordering::Release);
+    }
+
+    fn assign(&self, assigned: bool) {
+        if self.assigned.swap(assigned, Ordering::AcqRel) != assigned {
+            tracing::info!(leads = assigned, "settle: election");
+        }
+        if assigned {
+            // A fresh assignment is the group's own word.
+            self.doubted_until.store(0, Ordering::Release);
+        }
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds since boot, the time of a suspended machine included.
+fn since_boot() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+/// The membership's callbacks; they run in its thread.
+struct Member(Arc<Seat>);
+
+impl ClientContext for Member {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+}
+
+impl ConsumerContext for Member {
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if !matches!(rebalance, Rebalance::Assign(_)) {
+            self.0.assign(false);
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Assign(partitions) = rebalance else { return };
+        // The records say nothing; owning them does.
+        if let Err(error) = consumer.pause(partitions) {
+            tracing::debug!(%error, "settle: the settle log is read though nobody needs it");
+        }
+        if owns_first(partitions) {
+            self.0.assign(true);
+        }
+    }
+}
+
+fn owns_first(partitions: &TopicPartitionList) -> bool {
+    partitions.elements().iter().any(|element| element.partition() == 0)
+}
+
+/// Passes each record's fate on.
+struct Delivery;
+
+impl ClientContext for Delivery {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+}
+
+impl ProducerContext for Delivery {
+    type DeliveryOpaque = Box<Option<oneshot::Sender<Result<u64, KafkaError>>>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Self::DeliveryOpaque) {
+        let fate = match result {
+            Ok(message) => Ok(u64::try_from(message.offset()).unwrap_or(0)),
+            Err((error, _)) => Err(error.clone()),
+        };
+        if let Some(waiting) = *waiting {
+            // Whoever waited has given up meanwhile; the number is then simply not used.
+            let _ = waiting.send(fate);
+        }
+    }
+}
+
+impl Election {
+    /// Joins the group `<group>-settle`. The topic must exist.
+    ///
+    /// # Errors
+    /// When librdkafka refuses its settings, or the thread can't be started.
+    pub fn join(settings: &Kafka) -> Result<Self, VersionError> {
+        let failed = |action: &'static str| {
+            move |error: KafkaError| VersionError::Log { action, reason: error.to_string() }
+        };
+        let producer = client_config(settings)
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "0")
+            .set("message.timeout.ms", millis(DELIVERY).to_string())
+            .create_with_context(Delivery)
+            .map_err(failed("making the producer"))?;
+        let seat = Arc::new(Seat::default());
+        let consumer: BaseConsumer<Member> = client_config(settings)
+            .set("group.id", format!("{}-settle", settings.group))
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "latest")
+            .set("partition.assignment.strategy", "range")
+            .set("session.timeout.ms", millis(SESSION).to_string())
+            .create_with_context(Member(seat.clone()))
+            .map_err(failed("making the consumer"))?;
+        consumer.subscribe(&[&settings.settle_topic]).map_err(failed("subscribing"))?;
+        let shared = seat.clone();
+        let member = std::thread::Builder::new()
+            .name("settle-election".to_owned())
+            .spawn(move || take_part(&consumer, &shared))
+            .map_err(|error| VersionError::Log {
+                action: "starting the election's thread",
+                reason: error.to_string(),
+            })?;
+        Ok(Self { topic: settings.settle_topic.clone(), producer, seat, member: Some(member) })
+    }
+
+    /// True while this process owns the partition and was not asleep.
+    pub(super) fn leads(&self) -> bool {
+        self.seat.leads(since_boot())
+    }
+
+    /// Appends a record and gives its offset.
+    pub(super) async fn next(&self, floor: u64) -> Result<u64, VersionError> {
+        if !self.leads() {
+            return match self.seat.failure().clone() {
+                Some(reason) => Err(VersionError::Log { action: "taking part in the election", reason }),
+                None => Err(VersionError::Lost),
+            };
+        }
+        let offset = self.append(1).await?;
+        if offset > floor {
+            return Ok(offset);
+        }
+        // The first record of all has offset 0 and lands here too: versions begin at 1.
+        let offset = self.append((floor - offset + 1).min(FILL_MAX)).await?;
+        if offset > floor { Ok(offset) } else { Err(VersionError::Behind { offset, floor }) }
+    }
+
+    /// Appends so many records; gives the offset of the last.
+    async fn append(&self, count: u64) -> Result<u64, VersionError> {
+        let failed = |error: KafkaError| VersionError::Log {
+            action: "appending a record",
+            reason: error.to_string(),
+        };
+        let payload = format!("{{\"v\":1,\"at\":{}}}", now_millis());
+        for _ in 1..count {
+            let filler = BaseRecord::<[u8], str, _>::with_opaque_to(&self.topic, Box::new(None))
+                .partition(0)
+                .payload(payload.as_str());
+            self.producer.send(filler).map_err(|(error, _)| failed(error))?;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let record =
+            BaseRecord::<[u8], str, _>::with_opaque_to(&self.topic, Box::new(Some(sender)))
+                .partition(0)
+                .payload(payload.as_str());
+        self.producer.send(record).map_err(|(error, _)| failed(error))?;
+        match tokio::time::timeout(2 * DELIVERY, receiver).await {
+            Ok(Ok(fate)) => fate.map_err(failed),
+            Ok(Err(_)) | Err(_) => Err(VersionError::Log {
+                action: "appending a record",
+                reason: "no delivery report came".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Drop for Election {
+    fn drop(&mut self) {
+        self.seat.ended.store(true, Ordering::Release);
+        if let Some(member) = self.member.take() {
+            // The thread leaves the group, so that a standby needn't wait for the session to end.
+            if member.join().is_err() {
+                tracing::error!("settle: the election's thread had failed");
+            }
+        }
+    }
+}
+
+/// The membership's life: turn after turn until the end. The turns answer the group's callbacks.
+fn take_part(consumer: &BaseConsumer<Member>, seat: &Seat) {
+    while !seat.ended.load(Ordering::Acquire) {
+        match consumer.poll(TURN) {
+            None | Some(Ok(_)) => *seat.failure() = None,
+            Some(Err(error)) => {
+                let reason = error.to_string();
+                let mut failure = seat.failure();
+                if failure.as_ref() != Some(&reason) {
+                    tracing::warn!(reason, "settle: election");
+                }
+                *failure = Some(reason);
+            }
+        }
+        seat.turn(since_boot());
+    }
+    seat.assign(false);
+    consumer.unsubscribe();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_slept_does_not_lead_until_the_group_had_its_say() {
+        let seat = Seat::default();
+        seat.turn(1_000);
+        assert!(!seat.leads(1_000), "no partition yet");
+        seat.assign(true);
+        assert!(seat.leads(1_100));
+        let asleep = 1_000 + millis(FRESH);
+        assert!(!seat.leads(asleep), "awake before its thread turned");
+        seat.turn(asleep + 1);
+        assert!(!seat.leads(asleep + 1), "the group may have passed the seat on");
+        let later = asleep + 1 + millis(DOUBT);
+        for now in (asleep + 1..=later).step_by(100) {
+            seat.turn(now);
+        }
+        seat.turn(later);
+        assert!(seat.leads(later), "the group left it the seat");
+        seat.assign(false);
+        assert!(!seat.leads(later));
+    }
+
+    #[test]
+    fn a_new_assignment_ends_the_doubt() {
+        let seat = Seat::default();
+        seat.turn(1_000);
+        seat.turn(100_000);
+        seat.assign(true);
+        assert!(seat.leads(100_100));
+    }
+}

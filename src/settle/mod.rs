@@ -1,0 +1,306 @@
+//! Settle: which click a conversion follows, and who earned it.
+//!
+//! In: what is stored and not yet settled, by a position for each partition over `ingest_batches`. Out: `conversion_clicks` and
+//! `payout_attribution`, one row a conversion. Refuses: to write when another process leads. Promises: the result depends on the
+//! events (and the registry) alone, not on their order nor on the borders of batches and runs; positions are written last, so a
+//! run that is cut off is done again with the same result and a higher version.
+//!
+//! # The rules
+//! - **The click** of a conversion is, strongest first: the one that it names by a signed id, whether stored yet or not; the last
+//!   click of its visitor by cookie; the last click of the same day's hash on the same UTC day, if that day's clicks with this hash
+//!   are of one visitor alone. A click counts at or before the conversion and within the window (its offer's, else the
+//!   default); one that doesn't is as if it weren't there. A named click counts whatever was judged of it, others only if
+//!   human or suspect. Ties go to the highest (time, sequence, node). Sites never mix.
+//! - **Repeats.** Of the conversions that browsers report by pixel, the earliest of each (click, goal) and of each (order, goal) counts;
+//!   one that is not the earliest in either is a repeat. Leads are never repeats.
+//! - **The payout** goes to the affiliate of the named click, if it has affiliate and offer; else to the last affiliate click of the
+//!   visitor, then of the day's hash; else to nobody. The offer says how much. Leads and repeats earn nothing, though the ledger
+//!   names their winner.
+//!
+//! # A run
+//! `affected` picks conversions, `join` finds their clicks, `repeats` finds who repeats whom; then payouts, clicks and positions are
+//! written, in this order. The next run compares what it finds with `conversion_clicks` to know which groups of repeats changed,
+//! so that table must not be ahead of the payouts, nor its joined rows ahead of the others.
+
+mod election;
+mod ranges;
+mod statements;
+mod terms;
+mod versions;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use clickhouse::Client;
+use tokio::sync::OnceCell;
+
+use crate::config::Config;
+use crate::ids::now_millis;
+use crate::registry::Registry;
+use crate::settle::ranges::Plan;
+use crate::settle::statements::Statements;
+use crate::settle::terms::Terms;
+use crate::stop::Stop;
+
+pub use crate::settle::election::Election;
+pub use crate::settle::versions::{Counter, VersionError, Versions};
+
+/// Records that one run covers, or one batch more: settled in about a second, and few enough to be done again.
+const RECORDS_MAX: u64 = 100_000;
+
+/// The longest pause after a failure.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Why a run was not finished. The next one does it again.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The warehouse did not do it.
+    #[error("settle: {action} failed: {reason}; the run is done again")]
+    Warehouse {
+        /// What was tried.
+        action: &'static str,
+        /// What the server or the network said, without values.
+        reason: String,
+    },
+    /// No version, so nothing was written.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// Leadership went in the middle of a run; what it wrote has a version that loses.
+    #[error("settle: this process stopped leading before {before}; the run is given up")]
+    Overtaken {
+        /// What was not done any more.
+        before: &'static str,
+    },
+}
+
+/// What the operator decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How often changes are looked for.
+    pub interval: Duration,
+    /// How long a click earns a conversion, where its offer says nothing else.
+    pub click_window_days: u32,
+    /// For one statement.
+    pub timeout: Duration,
+    /// Records that one run covers before it stops taking further batches.
+    pub records_max: u64,
+}
+
+impl Settings {
+    /// As configured.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            interval: Duration::from_millis(config.settle.interval_ms),
+            click_window_days: config.settle.click_window_days,
+            timeout: Duration::from_millis(config.warehouse.timeout_ms),
+            records_max: RECORDS_MAX,
+        }
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunReport {
+    /// The version of its rows; `None` when there was nothing to settle.
+    pub version: Option<u64>,
+    /// Partitions with something new.
+    pub ranges: usize,
+    /// Log records in the new ranges.
+    pub records: u64,
+    /// Conversions whose click was looked for: new ones, and older ones that a new click can reach.
+    pub conversions: u64,
+    /// True when there is more to do at once.
+    pub more: bool,
+    /// Partitions where a later batch is stored and the one before it isn't.
+    pub gaps: usize,
+}
+
+/// How settling is getting on, for `/ready` and `/metrics`.
+#[derive(Debug, Default)]
+pub struct Health {
+    leads: AtomicBool,
+    runs: AtomicU64,
+    records: AtomicU64,
+    conversions: AtomicU64,
+    gaps: AtomicU64,
+    caught_up_at_ms: AtomicI64,
+    failing_since_ms: AtomicI64,
+}
+
+impl Health {
+    /// True while this process settles; a standby is healthy too.
+    pub fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed)
+    }
+
+    /// Runs that settled something, the log records that they covered, the conversions that they settled.
+    pub fn totals(&self) -> (u64, u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.runs), read(&self.records), read(&self.conversions))
+    }
+
+    /// Partitions that wait for an earlier batch.
+    pub fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+
+    /// When there was last nothing left to settle, in milliseconds since 1970; 0: never yet.
+    pub fn caught_up_at_ms(&self) -> i64 {
+        self.caught_up_at_ms.load(Ordering::Relaxed)
+    }
+
+    /// Since when no run succeeds, in milliseconds since 1970.
+    pub fn failing_since_ms(&self) -> Option<i64> {
+        Some(self.failing_since_ms.load(Ordering::Relaxed)).filter(|since| *since != 0)
+    }
+
+    fn ran(&self, report: &RunReport) {
+        self.runs.fetch_add(u64::from(report.version.is_some()), Ordering::Relaxed);
+        self.records.fetch_add(report.records, Ordering::Relaxed);
+        self.conversions.fetch_add(report.conversions, Ordering::Relaxed);
+        let gaps = u64::try_from(report.gaps).unwrap_or(u64::MAX);
+        let before = self.gaps.swap(gaps, Ordering::Relaxed);
+        if before != gaps {
+            tracing::warn!(partitions = gaps, "settle: partitions that wait for an earlier batch");
+        }
+        if !report.more {
+            self.caught_up_at_ms.store(now_millis(), Ordering::Relaxed);
+        }
+        if self.failing_since_ms.swap(0, Ordering::Relaxed) != 0 {
+            tracing::info!("settle: runs succeed again");
+        }
+    }
+
+    fn failed(&self, error: &SettleError) {
+        let since = &self.failing_since_ms;
+        if since.compare_exchange(0, now_millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(%error, "settle: runs fail");
+        }
+    }
+}
+
+/// Settles what changed.
+pub struct Settler {
+    statements: Statements,
+    terms: Terms,
+    settings: Settings,
+    /// The highest version in the warehouse when this process began, so that a lost counter can't go back behind it.
+    floor: OnceCell<u64>,
+    health: Arc<Health>,
+}
+
+impl Settler {
+    /// `client` has the database selected. The registry tells names and terms.
+    pub fn new(client: Client, registry: &Registry, settings: Settings) -> Self {
+        let terms = Terms::of(registry, settings.click_window_days);
+        let statements = Statements::new(client, settings.timeout);
+        Self { statements, terms, settings, floor: OnceCell::new(), health: Arc::default() }
+    }
+
+    /// How it is getting on.
+    pub fn health(&self) -> Arc<Health> {
+        self.health.clone()
+    }
+
+    /// One pass over what is new, bounded. The version is taken first, so that a run reads everything that a run with a lower
+    /// version wrote before it was overtaken.
+    ///
+    /// # Errors
+    /// When a statement fails, there is no version, or another process leads now. Whatever was written is replaced by the next run.
+    pub async fn run_once(&self, versions: &mut Versions) -> Result<RunReport, SettleError> {
+        let plan = self.plan().await?;
+        let mut report = RunReport { gaps: plan.gaps.len(), ..RunReport::default() };
+        if plan.ranges.is_empty() {
+            self.health.ran(&report);
+            return Ok(report);
+        }
+        let floor = *self.floor.get_or_try_init(|| self.prepare()).await?;
+        let version = versions.next(floor).await?;
+        // What was planned before the version was ours may have been settled by the leader before us.
+        let plan = self.plan().await?;
+        report = RunReport {
+            version: Some(version),
+            ranges: plan.ranges.len(),
+            records: plan.records,
+            more: plan.more,
+            gaps: plan.gaps.len(),
+            ..report
+        };
+        report.conversions = self.settle(version, &plan, versions).await?;
+        self.statements.write_positions(version, &plan, versions).await?;
+        self.health.ran(&report);
+        Ok(report)
+    }
+
+    /// Writes the registry's rows and asks for the highest version.
+    async fn prepare(&self) -> Result<u64, SettleError> {
+        self.statements.write_terms(&self.terms).await?;
+        self.statements.highest_version().await
+    }
+
+    async fn plan(&self) -> Result<Plan, SettleError> {
+        let positions = self.statements.positions().await?;
+        let batches = self.statements.batches(&positions).await?;
+        Ok(Plan::new(&positions, &batches, self.settings.records_max))
+    }
+
+    /// Everything but the positions. Gives the number of conversions whose click was looked for.
+    async fn settle(
+        &self,
+        version: u64,
+        plan: &Plan,
+        versions: &Versions,
+    ) -> Result<u64, SettleError> {
+        if plan.ranges.is_empty() {
+            return Ok(0);
+        }
+        let statements = &self.statements;
+        statements.pick_affected(version, plan, &self.terms, versions).await?;
+        let conversions = statements.count_affected(version).await?;
+        if conversions > 0 {
+            statements.join(version, &self.terms, versions).await?;
+            statements.find_repeats(version, versions).await?;
+            statements.write_payouts(version, &self.terms, versions).await?;
+            statements.write_clicks(version, false, versions).await?;
+            statements.write_clicks(version, true, versions).await?;
+        }
+        Ok(conversions)
+    }
+}
+
+/// Settles until the stop: at once while there is more, else once an interval. A standby waits for its turn.
+pub async fn run_loop(settler: &Settler, versions: &mut Versions, stop: &Stop) {
+    let mut pause = settler.settings.interval;
+    while !stop.is_stopped() {
+        let outcome = match versions.lead(stop).await {
+            Ok(false) => break,
+            Ok(true) => {
+                settler.health.leads.store(true, Ordering::Relaxed);
+                settler.run_once(versions).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        match outcome {
+            Ok(report) => {
+                pause = settler.settings.interval;
+                if report.more {
+                    continue;
+                }
+            }
+            // Standing by again is no failure.
+            Err(SettleError::Version(VersionError::Lost) | SettleError::Overtaken { .. }) => {
+                settler.health.leads.store(false, Ordering::Relaxed);
+            }
+            Err(error) => {
+                settler.health.failed(&error);
+                pause = (2 * pause).min(PAUSE_MAX);
+            }
+        }
+        tokio::select! {
+            () = stop.stopped() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    settler.health.leads.store(false, Ordering::Relaxed);
+}

@@ -1,0 +1,137 @@
+-- Finds the click of each conversion of the run, and the affiliate click that may earn its payout.
+--
+-- A conversion and a click find each other along a trail: (1, the click's id), (2, the visitor by cookie) or (3, the day's hash
+-- and the day). The numbers are those of `basis`; the lower is the stronger. An ASOF join walks each trail back to its last click,
+-- one look for each length of window, so that a click whose short window is over doesn't hide an older one with a longer window.
+INSERT INTO settle_rows (version, step, rejoined, site, conversion_time, conversion_seq, conversion_node, event_type, limited,
+    goal, order_id, basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing,
+    affiliate, offer, repeat_of, found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency)
+WITH
+    toDate(0) AS no_day,
+    'Tuple(seen UInt8, time DateTime64(3, \'UTC\'), seq UInt32, node UInt32, window_ms Int64, channel String, campaign String, ad String,
+        creative String, placement String, link String, mailing String, affiliate String, offer String)' AS click_type,
+    settling AS (SELECT * FROM settle_conversions WHERE version = {version:UInt64}),
+    links AS (
+        SELECT number AS link_number, name AS link_name, site AS link_site, campaign AS link_campaign, ad AS link_ad,
+            creative AS link_creative, placement AS link_placement, mailing AS link_mailing
+        FROM settle_registry FINAL WHERE fingerprint = {registry:UInt64} AND kind = 'link'
+    ),
+    offers AS (
+        SELECT number AS offer_number, name AS offer_name, site AS offer_site, window_ms AS offer_window_ms,
+            has_amount AS offer_has_amount, amount AS offer_amount, currency AS offer_currency
+        FROM settle_registry FINAL WHERE fingerprint = {registry:UInt64} AND kind = 'offer'
+    ),
+    affiliates AS (
+        SELECT number AS affiliate_number, name AS affiliate_name
+        FROM settle_registry FINAL WHERE fingerprint = {registry:UInt64} AND kind = 'affiliate'
+    ),
+    (SELECT (min(event_time) - toIntervalMillisecond({window_ms_max:Int64}),
+        toStartOfDay(max(event_time)) + toIntervalDay(1)) FROM settling) AS reach,
+
+    -- A click that a conversion names is read whenever it was; the rest is read by visitor, in primary-key order.
+    clicks AS (
+        SELECT *,
+            traffic_class IN ('human', 'suspect') AS touches,
+            bitShiftLeft(toUInt128(toUnixTimestamp64Milli(event_time) + received_lag_ms), 80)
+                + bitShiftLeft(toUInt128(28672 + bitShiftRight(id_seq, 20)), 64) + bitShiftLeft(toUInt128(2), 62)
+                + bitShiftLeft(toUInt128(bitAnd(id_seq, 1048575)), 42) + bitShiftLeft(toUInt128(id_node), 10) AS id,
+            if(bitShiftRight(visitor, 64) = 0, 0, visitor) AS cookie,
+            if(visitor_basis = 'daily_hash', toUInt64(visitor), day_hash) AS hash
+        FROM (
+            SELECT site, visitor, visitor_basis, day_hash, event_time, id_seq, id_node, received_lag_ms, traffic_class,
+                channel, campaign, ad, creative, placement, link, mailing, affiliate, offer
+            FROM events
+            WHERE event_type = 'click' AND (
+                (site, visitor, event_time, id_seq, id_node) IN (
+                    SELECT site, visitor, event_time, id_seq, id_node FROM touch_keys
+                    WHERE (site, kind, key) IN (SELECT site, 'click_id', parent_click FROM settling WHERE parent_click != 0))
+                OR (event_time >= reach.1 AND event_time < reach.2 AND (site, visitor) IN (
+                    SELECT site, visitor FROM settling WHERE visitor != 0
+                    UNION ALL
+                    SELECT site, toUInt128(day_hash) FROM settling WHERE day_hash != 0
+                    UNION ALL
+                    SELECT site, visitor FROM touch_keys
+                    WHERE (site, kind, key) IN (SELECT site, 'day_hash', toUInt128(day_hash) FROM settling WHERE day_hash != 0)
+                      AND event_time >= reach.1 AND event_time < reach.2)))
+        )
+    ),
+    -- Where each click's trails end. Two visitors on one trail, and it leads nowhere: a day's hash that they share says nothing.
+    ends AS (
+        SELECT site, trail, click, wants_affiliate,
+            if(trail.1 = 1, 0, click.window_ms) AS window_ms,
+            if(trail.1 = 1, toDateTime64(0, 3, 'UTC'), click.time) AS since
+        FROM (
+            SELECT site, trail,
+                CAST((1, event_time, id_seq, id_node, if(offer_number = 0, {window_ms:Int64}, offer_window_ms),
+                    channel, campaign, ad, creative, placement, link, mailing, affiliate, offer), click_type) AS click,
+                min(visitor) OVER (PARTITION BY site, trail) AS one, max(visitor) OVER (PARTITION BY site, trail) AS other
+            FROM (
+                SELECT *, arrayJoin(arrayFilter(way -> way.2 != 0, [
+                    (1, id, no_day),
+                    (2, if(touches, cookie, 0), no_day),
+                    (3, if(touches, toUInt128(hash), 0), toDate(event_time))])) AS trail
+                FROM clicks
+            ) AS traced
+            LEFT JOIN offers ON traced.offer = offers.offer_name
+        )
+        ARRAY JOIN [0, 1] AS wants_affiliate
+        WHERE one = other AND (wants_affiliate = 0 OR trail.1 = 1 OR click.affiliate != '')
+    ),
+    last_clicks AS (
+        SELECT site, trail.1 AS way, trail.2 AS key, trail.3 AS day, wants_affiliate, window_ms, since,
+            argMax(click, (click.time, click.seq, click.node)) AS click
+        FROM ends
+        GROUP BY site, trail, wants_affiliate, window_ms, since
+    ),
+    -- Each conversion's trails, with what its signed click id says by itself, should the click's row not be there.
+    asked AS (
+        SELECT *, trail.1 AS way, trail.2 AS key, trail.3 AS day, arrayJoin([0, 1]) AS wants_affiliate,
+            arrayJoin(if(way < 2, [toInt64(0)], {windows_ms:Array(Int64)})) AS window_ms
+        FROM (
+            SELECT *,
+                CAST((0, fromUnixTimestamp64Milli(toInt64(bitShiftRight(parent_click, 80)), 'UTC'),
+                    bitShiftLeft(bitAnd(bitShiftRight(parent_click, 64), 4095), 20) + bitAnd(bitShiftRight(parent_click, 42), 1048575),
+                    bitAnd(bitShiftRight(parent_click, 10), 4294967295),
+                    if(offer_number = 0, {window_ms:Int64}, offer_window_ms),
+                    '', link_campaign, link_ad, link_creative, link_placement, link_name, link_mailing, affiliate_name, offer_name),
+                    click_type) AS told,
+                link_site IN ('', site) AND offer_site IN ('', site) AS same_site,
+                arrayJoin(arrayFilter(way -> way.1 = 0 OR way.2 != 0, [
+                    (0, toUInt128(0), no_day),
+                    (1, parent_click, no_day),
+                    (2, visitor, no_day),
+                    (3, toUInt128(day_hash), toDate(event_time))])) AS trail
+            FROM settling
+            LEFT JOIN links ON settling.parent_link = links.link_number
+            LEFT JOIN offers ON settling.parent_offer = offers.offer_number
+            LEFT JOIN affiliates ON settling.parent_affiliate = affiliates.affiliate_number
+        )
+    ),
+    candidates AS (
+        SELECT asked.*, if(last_clicks.click.seen, last_clicks.click, told) AS click,
+            toUnixTimestamp64Milli(event_time) - toUnixTimestamp64Milli(click.time) AS age_ms,
+            (click.seen OR (way = 1 AND same_site)) AND age_ms >= 0 AND age_ms <= click.window_ms AS reaches,
+            reaches AND click.affiliate != '' AND (way != 1 OR click.offer != '') AS reaches_affiliate
+        FROM asked ASOF LEFT JOIN last_clicks
+          ON asked.site = last_clicks.site AND asked.way = last_clicks.way AND asked.key = last_clicks.key AND asked.day = last_clicks.day
+         AND asked.wants_affiliate = last_clicks.wants_affiliate AND asked.window_ms = last_clicks.window_ms
+         AND asked.event_time >= last_clicks.since
+    ),
+    joined AS (
+        SELECT site, event_time, id_seq, id_node,
+            any(event_type) AS event_type, any(limited) AS limited, any(goal) AS goal, any(order_id) AS order_id,
+            any(amount) AS claimed_amount, any(currency) AS claimed_currency,
+            argMaxIf((way, click), (3 - way, click.time, click.seq, click.node), reaches AND wants_affiliate = 0) AS last,
+            argMaxIf((way, click), (3 - way, click.time, click.seq, click.node), reaches_affiliate AND wants_affiliate = 1) AS paid
+        FROM candidates
+        GROUP BY site, event_time, id_seq, id_node
+    )
+SELECT {version:UInt64}, 'joined', 1, site, event_time, id_seq, id_node, event_type, limited, goal, order_id,
+    last.1, click.seen, click.time, click.seq, click.node, click.channel, click.campaign, click.ad, click.creative, click.placement,
+    click.link, click.mailing, click.affiliate, click.offer,
+    'none', paid.1, payee.affiliate, payee.offer, payee.time, payee.seq, payee.node,
+    -- What only a browser claims is worth what the offer says.
+    if(limited AND offer_has_amount, offer_amount, claimed_amount),
+    if(limited AND offer_has_amount, offer_currency, claimed_currency)
+FROM (SELECT *, last.2 AS click, paid.2 AS payee, payee.offer AS payee_offer FROM joined) AS found
+LEFT JOIN offers ON found.payee_offer = offers.offer_name

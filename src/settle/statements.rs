@@ -1,0 +1,242 @@
+//! The statements of a run.
+//!
+//! In: a version, a plan, the registry's terms. Out: rows in the warehouse; what stands there. Refuses: to write when another
+//! process leads. Promises: each statement has a time limit; values go to the server as typed parameters, but for the
+//! conditions on log positions, which are whole numbers that this program wrote.
+
+use std::time::Duration;
+
+use clickhouse::query::Query;
+use clickhouse::{Client, RowOwned, RowRead};
+
+use crate::settle::SettleError;
+use crate::settle::ranges::{Batch, Plan, Position, settled};
+use crate::settle::terms::Terms;
+use crate::settle::versions::Versions;
+use crate::store::short;
+
+const POSITIONS: &str = "SELECT log_epoch, log_partition, next_offset FROM settle_positions FINAL ORDER BY log_epoch, log_partition";
+const BATCHES: &str = include_str!("sql/batches.sql");
+const AFFECTED: &str = include_str!("sql/affected.sql");
+const COUNT_AFFECTED: &str = "SELECT count() FROM settle_conversions WHERE version = {version:UInt64}";
+const JOIN: &str = include_str!("sql/join.sql");
+const REPEATS: &str = include_str!("sql/repeats.sql");
+const PAYOUT: &str = include_str!("sql/payout.sql");
+const CLICKS: &str = include_str!("sql/clicks.sql");
+const POSITIONS_WRITTEN: &str = include_str!("sql/positions.sql");
+const COUNT_TERMS: &str = "SELECT uniqExact(kind, number) FROM settle_registry WHERE fingerprint = {registry:UInt64}";
+const HIGHEST_VERSION: &str = "SELECT max(version) FROM (SELECT version FROM settle_positions UNION ALL SELECT version FROM conversion_clicks \
+     UNION ALL SELECT version FROM payout_attribution UNION ALL SELECT version FROM settle_conversions)";
+
+/// What the statements rely on, whatever the server's profile says.
+const SEMANTICS: [(&str, &str); 5] = [
+    ("enable_analyzer", "1"),
+    ("join_use_nulls", "0"),
+    ("aggregate_functions_null_for_empty", "0"),
+    ("prefer_column_name_to_alias", "0"),
+    ("wait_end_of_query", "1"),
+];
+
+/// A client that knows the statements.
+pub(super) struct Statements {
+    client: Client,
+    timeout: Duration,
+}
+
+impl Statements {
+    pub(super) fn new(client: Client, timeout: Duration) -> Self {
+        Self { client, timeout }
+    }
+
+    /// How far settling has come.
+    pub(super) async fn positions(&self) -> Result<Vec<Position>, SettleError> {
+        self.ask("reading positions", self.query(POSITIONS)).await
+    }
+
+    /// What is stored behind the positions.
+    pub(super) async fn batches(&self, positions: &[Position]) -> Result<Vec<Batch>, SettleError> {
+        let sql = BATCHES.replace("{settled}", &settled(positions));
+        self.ask("reading stored batches", self.query(&sql)).await
+    }
+
+    /// The highest version that stands in the warehouse; 0 when it is new.
+    pub(super) async fn highest_version(&self) -> Result<u64, SettleError> {
+        self.ask_one("reading the highest version", self.query(HIGHEST_VERSION)).await
+    }
+
+    /// Writes the registry's rows, unless they stand there.
+    pub(super) async fn write_terms(&self, terms: &Terms) -> Result<(), SettleError> {
+        let action = "writing the registry";
+        let standing: u64 = self
+            .ask_one(action, self.query(COUNT_TERMS).param("registry", terms.fingerprint))
+            .await?;
+        if usize::try_from(standing) == Ok(terms.rows.len()) {
+            return Ok(());
+        }
+        let written = async {
+            let mut insert = self
+                .client
+                .insert::<crate::settle::terms::TermsRow>("settle_registry")
+                .await?
+                .with_timeouts(Some(self.timeout), Some(self.timeout))
+                .with_setting("async_insert", "0")
+                .with_setting(
+                    "insert_deduplication_token",
+                    format!("settle/registry/{}", terms.fingerprint),
+                );
+            for row in &terms.rows {
+                insert.write(row).await?;
+            }
+            insert.end().await
+        };
+        written.await.map_err(|error| failed(action, &error))
+    }
+
+    /// Notes which conversions the run settles.
+    pub(super) async fn pick_affected(
+        &self,
+        version: u64,
+        plan: &Plan,
+        terms: &Terms,
+        versions: &Versions,
+    ) -> Result<(), SettleError> {
+        let sql = AFFECTED.replace("{new_rows}", &plan.new_rows());
+        let query = with_ends(self.query(&sql), plan)
+            .param("window_ms_max", terms.window_ms_max())
+            .param("version", version);
+        self.write("picking conversions", version, query, versions).await
+    }
+
+    /// How many conversions the run settles.
+    pub(super) async fn count_affected(&self, version: u64) -> Result<u64, SettleError> {
+        let query = self.query(COUNT_AFFECTED).param("version", version);
+        self.ask_one("counting conversions", query).await
+    }
+
+    /// Finds their clicks.
+    pub(super) async fn join(
+        &self,
+        version: u64,
+        terms: &Terms,
+        versions: &Versions,
+    ) -> Result<(), SettleError> {
+        let query = self
+            .query(JOIN)
+            .param("version", version)
+            .param("registry", terms.fingerprint)
+            .param("window_ms", terms.window_ms)
+            .param("window_ms_max", terms.window_ms_max())
+            .param("windows_ms", &terms.windows_ms);
+        self.write("joining clicks", version, query, versions).await
+    }
+
+    /// Finds who repeats whom.
+    pub(super) async fn find_repeats(
+        &self,
+        version: u64,
+        versions: &Versions,
+    ) -> Result<(), SettleError> {
+        let query = self.query(REPEATS).param("version", version);
+        self.write("finding repeats", version, query, versions).await
+    }
+
+    /// Writes the payout ledger.
+    pub(super) async fn write_payouts(
+        &self,
+        version: u64,
+        terms: &Terms,
+        versions: &Versions,
+    ) -> Result<(), SettleError> {
+        let query =
+            self.query(PAYOUT).param("version", version).param("registry", terms.fingerprint);
+        self.write("writing payouts", version, query, versions).await
+    }
+
+    /// Writes the conversions with their clicks: those whose click was looked for, or those that only change their place among
+    /// repeats.
+    pub(super) async fn write_clicks(
+        &self,
+        version: u64,
+        rejoined: bool,
+        versions: &Versions,
+    ) -> Result<(), SettleError> {
+        let action = if rejoined { "writing clicks" } else { "writing changed repeats" };
+        let query =
+            self.query(CLICKS).param("version", version).param("rejoined", u8::from(rejoined));
+        self.write(action, version, query, versions).await
+    }
+
+    /// Writes where settling has come: the last step.
+    pub(super) async fn write_positions(
+        &self,
+        version: u64,
+        plan: &Plan,
+        versions: &Versions,
+    ) -> Result<(), SettleError> {
+        let query = with_ends(self.query(POSITIONS_WRITTEN), plan).param("version", version);
+        self.write("writing positions", version, query, versions).await
+    }
+
+    fn query(&self, sql: &str) -> Query {
+        let limit = self.timeout.as_secs().max(1).to_string();
+        let query = self.client.query_raw(sql).with_setting("max_execution_time", limit);
+        SEMANTICS.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value))
+    }
+
+    async fn write(
+        &self,
+        action: &'static str,
+        version: u64,
+        query: Query,
+        versions: &Versions,
+    ) -> Result<(), SettleError> {
+        if !versions.leads() {
+            return Err(SettleError::Overtaken { before: action });
+        }
+        let query = query
+            .with_setting("async_insert", "0")
+            .with_setting("insert_deduplication_token", format!("settle/{version}/{action}"));
+        match tokio::time::timeout(self.timeout, query.execute()).await {
+            Ok(outcome) => outcome.map_err(|error| failed(action, &error)),
+            Err(_) => Err(self.too_late(action)),
+        }
+    }
+
+    async fn ask<T: RowOwned + RowRead>(
+        &self,
+        action: &'static str,
+        query: Query,
+    ) -> Result<Vec<T>, SettleError> {
+        match tokio::time::timeout(self.timeout, query.fetch_all::<T>()).await {
+            Ok(outcome) => outcome.map_err(|error| failed(action, &error)),
+            Err(_) => Err(self.too_late(action)),
+        }
+    }
+
+    async fn ask_one<T: RowOwned + RowRead>(
+        &self,
+        action: &'static str,
+        query: Query,
+    ) -> Result<T, SettleError> {
+        let rows = self.ask::<T>(action, query).await?;
+        rows.into_iter()
+            .next()
+            .ok_or(SettleError::Warehouse { action, reason: "no row came".to_owned() })
+    }
+
+    fn too_late(&self, action: &'static str) -> SettleError {
+        let reason = format!("no answer within {} s", self.timeout.as_secs());
+        SettleError::Warehouse { action, reason }
+    }
+}
+
+fn failed(action: &'static str, error: &clickhouse::error::Error) -> SettleError {
+    SettleError::Warehouse { action, reason: short(error) }
+}
+
+fn with_ends(query: Query, plan: &Plan) -> Query {
+    let epochs: Vec<u64> = plan.ends.keys().map(|(epoch, _)| *epoch).collect();
+    let partitions: Vec<u16> = plan.ends.keys().map(|(_, partition)| *partition).collect();
+    let offsets: Vec<u64> = plan.ends.values().copied().collect();
+    query.param("end_epochs", epochs).param("end_partitions", partitions).param("end_offsets", offsets)
+}
