@@ -21,8 +21,8 @@ async fn ads(client: &Client, question: &Question) -> (Answer, Vec<AdRow>, AdRow
 
 /// Two ads, an affiliate's click, bots, another site, the day before.
 async fn some_touches(client: &Client) {
-    let ad = |sequence, kind, ad, verdict| {
-        let campaign = if ad == "" { "" } else { "summer" };
+    let ad = |sequence, kind, ad: &'static str, verdict| {
+        let campaign = if ad.is_empty() { "" } else { "summer" };
         ("demo", NOON, sequence, kind, campaign, ad, "", "", verdict)
     };
     let mut rows = vec![
