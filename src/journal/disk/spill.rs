@@ -139,6 +139,11 @@ impl SpillJournal {
         }
     }
 
+    /// True while the record at this offset is pending.
+    pub fn is_pending(&self, offset: u64) -> bool {
+        self.inner.state().index.next(offset) == Some(offset)
+    }
+
     /// How much is pending.
     pub fn pending(&self) -> Pending {
         self.inner.state().index.pending()
