@@ -8,5 +8,6 @@
 
 mod env;
 
+mod browser;
 mod engine;
 mod report;
