@@ -75,13 +75,12 @@ fn history(dice: &mut Dice) -> Vec<Fact> {
         let index = usize::try_from(dice.roll(clicks.len() as u64)).unwrap();
         let named = if dice.roll(3) == 0 { clicks[index].named() } else { Named::default() };
         let kind = dice.pick(&["purchase", "purchase", "conversion", "lead"]);
-        let order = if kind == "lead" { "" } else { dice.pick(&["", "", "", "o-1", "o-2", "o-3", "o-4"]) };
+        let order =
+            if kind == "lead" { "" } else { dice.pick(&["", "", "", "o-1", "o-2", "o-3", "o-4"]) };
         let goal = dice.pick(&["", "", "signup"]);
         let site = dice.pick(&["shop", "shop", "shop", "club"]);
         let time = moment(dice) + dice.pick(&[0, 0, 1]);
-        facts.push(
-            Conversion { seq, time, site, kind, who, hash, named, order, goal }.into(),
-        );
+        facts.push(Conversion { seq, time, site, kind, who, hash, named, order, goal }.into());
     }
     facts
 }
@@ -108,14 +107,23 @@ impl Candidate {
     /// What `named` tells to a conversion of `site`; nothing when link or offer are another site's.
     fn told(named: Named, site: &str) -> Option<Self> {
         let (link, ad, link_site) =
-            [("", "", site), ("ad-link", "boots", "shop"), ("club-link", "", "club")][named.link as usize];
-        let (offer, offer_site) = [("", site), ("spring", "shop"), ("summer", "shop")][named.offer as usize];
+            [("", "", site), ("ad-link", "boots", "shop"), ("club-link", "", "club")]
+                [named.link as usize];
+        let (offer, offer_site) =
+            [("", site), ("spring", "shop"), ("summer", "shop")][named.offer as usize];
         let affiliate = ["", "blogger", "dealsite"][named.affiliate as usize];
         let time = i64::try_from(named.id >> 80).unwrap();
         let low = (named.id >> 42) & 0xF_FFFF;
         let seq = u32::try_from((((named.id >> 64) & 0xFFF) << 20) | low).unwrap();
-        (link_site == site && offer_site == site)
-            .then_some(Self { seen: false, seq, time, link, ad, affiliate, offer })
+        (link_site == site && offer_site == site).then_some(Self {
+            seen: false,
+            seq,
+            time,
+            link,
+            ad,
+            affiliate,
+            offer,
+        })
     }
 
     fn reaches(&self, conversion: &Conversion) -> bool {
@@ -239,9 +247,11 @@ fn expected(facts: &[Fact]) -> Vec<Outcome> {
             };
             let click = outcome.basis != "none"
                 && repeats(format!("click {} {}", outcome.click_time, outcome.click));
-            let order = !conversion.order.is_empty() && repeats(format!("order {}", conversion.order));
-            outcome.repeat_of =
-                [["none", "order"], ["click", "both"]][usize::from(click)][usize::from(order)].to_owned();
+            let order =
+                !conversion.order.is_empty() && repeats(format!("order {}", conversion.order));
+            outcome.repeat_of = [["none", "order"], ["click", "both"]][usize::from(click)]
+                [usize::from(order)]
+            .to_owned();
         }
         outcome.counted = (outcome.repeat_of == "none").into();
         if outcome.counted == 0 {
