@@ -12,3 +12,4 @@ mod browser;
 mod engine;
 mod report;
 mod settle;
+mod whole;

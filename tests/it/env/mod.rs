@@ -9,6 +9,7 @@
 #![expect(dead_code, reason = "stages use different parts of the environment")]
 
 pub mod broker;
+pub mod program;
 pub mod warehouse;
 
 use std::net::{Ipv4Addr, TcpListener};
