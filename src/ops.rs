@@ -34,12 +34,15 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
 
 type Reply = Response<Full<Bytes>>;
 
+/// Says what is wrong, without personal data. Called for each request: it must not block.
+pub type Probe = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// One condition of readiness.
 pub struct Check {
     /// As `/ready` shows it.
     pub name: &'static str,
-    /// `Err` says what is wrong, without personal data. Called for each request: it must not block.
-    pub run: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Asked for each request.
+    pub run: Probe,
 }
 
 /// What the ops listener shows.

@@ -216,6 +216,9 @@ impl Registry {
                 format!("{kind} `{name}`: unknown site `{site}`; did you mean `{near}`?")
             })
         };
+        for own in self.sites.values() {
+            check_site(own)?;
+        }
         for form in self.forms.values() {
             site("form", &form.name, &form.site)?;
         }
@@ -224,7 +227,7 @@ impl Registry {
         }
         for link in self.links.values() {
             site("link", &link.name, &link.site)?;
-            check_destination("link", &link.name, &link.destination)?;
+            check_destination("link", &link.name, &link.destination, "lt")?;
             if !link.mailing.is_empty() {
                 known(&self.mailings, &link.mailing).map_err(|near| {
                     format!("link `{}`: unknown mailing; did you mean `{near}`?", link.name)
@@ -236,7 +239,7 @@ impl Registry {
         }
         for offer in self.offers.values() {
             site("offer", &offer.name, &offer.site)?;
-            check_destination("offer", &offer.name, &offer.destination)?;
+            check_destination("offer", &offer.name, &offer.destination, &offer.click_parameter)?;
             for affiliate in &offer.affiliates {
                 known(&self.affiliates, affiliate).map_err(|near| {
                     let name = &offer.name;
@@ -386,16 +389,54 @@ fn known<'a, T>(items: &'a HashMap<String, T>, name: &str) -> Result<(), &'a str
     }
 }
 
-fn check_destination(kind: &str, name: &str, url: &Url) -> Result<(), String> {
-    let plain = matches!(url.scheme(), "http" | "https")
+fn is_web(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.username().is_empty()
-        && url.password().is_none();
-    if plain {
+        && url.password().is_none()
+}
+
+/// Origins are compared with the `Origin` header byte by byte, so they have to be spelled as browsers spell them.
+fn check_site(site: &Site) -> Result<(), String> {
+    let name = &site.name;
+    for origin in &site.origins {
+        let parsed = Url::parse(origin).ok().filter(is_web);
+        let spelled = parsed.map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        if spelled.is_empty() {
+            return Err(format!("site `{name}`: origin `{origin}` is not scheme://host[:port]"));
+        }
+        if spelled != *origin {
+            return Err(format!("site `{name}`: origin `{origin}` must be spelled `{spelled}`"));
+        }
+    }
+    if site.thank_you.is_empty() || Url::parse(&site.thank_you).is_ok_and(|url| is_web(&url)) {
         Ok(())
     } else {
-        Err(format!("{kind} `{name}`: a destination is http(s)://host/… without user name"))
+        Err(format!("site `{name}`: thank_you is http(s)://host/… or empty"))
     }
+}
+
+fn check_destination(
+    kind: &str,
+    name: &str,
+    url: &Url,
+    click_parameter: &str,
+) -> Result<(), String> {
+    if !is_web(url) {
+        return Err(format!(
+            "{kind} `{name}`: a destination is http(s)://host/… without user name"
+        ));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if click_parameter.is_empty() || !click_parameter.bytes().all(plain) {
+        return Err(format!("{kind} `{name}`: click_parameter is a name of a-z A-Z 0-9 - _ ."));
+    }
+    if url.query_pairs().any(|(parameter, _)| parameter == click_parameter) {
+        return Err(format!(
+            "{kind} `{name}`: the destination has a parameter `{click_parameter}` already; our click id goes there"
+        ));
+    }
+    Ok(())
 }
 
 fn explain(error: &toml::de::Error, text: &str, source: &str) -> String {
@@ -439,5 +480,25 @@ mod tests {
         assert_eq!(error, "sites.toml: form `f`: unknown site `shp`; did you mean `shop`?");
         let link = "[[link]]\nnumber = 1\nname = \"l\"\nsite = \"shop\"\ndestination = \"javascript:alert(1)\"\n";
         assert!(refusal(&format!("{site}{link}")).contains("a destination is http(s)"));
+        let link = "[[link]]\nnumber = 1\nname = \"l\"\nsite = \"shop\"\ndestination = \"https://a.example/?lt=1\"\n";
+        assert!(refusal(&format!("{site}{link}")).contains("has a parameter `lt` already"));
+    }
+
+    #[test]
+    fn origins_are_spelled_as_browsers_spell_them() {
+        let with = |origin: &str| {
+            format!("[[site]]\nname = \"a\"\nvisitor = \"none\"\norigins = [\"{origin}\"]\n")
+        };
+        assert!(Registry::parse(&with("https://shop.example:8443"), "sites.toml").is_ok());
+        assert!(
+            refusal(&with("https://Shop.example/"))
+                .ends_with("must be spelled `https://shop.example`")
+        );
+        assert!(refusal(&with("https://shop.example:443")).ends_with("`https://shop.example`"));
+        assert!(refusal(&with("shop.example")).ends_with("is not scheme://host[:port]"));
+        assert!(refusal(&with("null")).ends_with("is not scheme://host[:port]"));
+        let thanks =
+            with("https://shop.example").replace("origins", "thank_you = \"/thanks\"\norigins");
+        assert!(refusal(&thanks).ends_with("thank_you is http(s)://host/… or empty"));
     }
 }

@@ -31,6 +31,9 @@ use crate::stop::Stop;
 /// Bytes of one header: room for 8 KiB of query and as much of cookies; four times that is somebody's error.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
 
+/// Bytes that one connection's read buffer grows to: hyper's own 400 KiB is for uploads.
+const BUFFER_BYTES_MAX: usize = 2 * HEADER_BYTES_MAX;
+
 /// Said to a client whose header never ends, before the connection is closed.
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -176,7 +179,8 @@ pub async fn serve(stream: TcpStream, edge: Arc<Edge>, stop: Stop) {
     let socket = TokioIo::new(Socket { stream, line: line.clone() });
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
-        .max_buf_size(HEADER_BYTES_MAX)
+        .max_header_size(HEADER_BYTES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(socket, service);
     let mut timer = pin!(tokio::time::sleep_until(line.deadline()));
     let mut stopped = pin!(stop.stopped());

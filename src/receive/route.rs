@@ -90,9 +90,9 @@ pub async fn answer(edge: &Edge, peer: IpAddr, request: Request<Incoming>) -> Re
     let (parts, body) = request.into_parts();
     let route = Route::of(parts.uri.path());
     let open = edge.metrics.received(route.door());
-    let answer = match check_method(route, &parts) {
-        Err(answer) => answer,
-        Ok(()) => dispatch(edge, peer, route, &parts, body).await,
+    let answer = match wrong_method(route, &parts) {
+        Some(answer) => answer,
+        None => dispatch(edge, peer, route, &parts, body).await,
     };
     open.settle(answer.settled);
     answer.reply
@@ -111,16 +111,17 @@ fn refused(refusal: impl Into<Denied>, route: Route<'_>, parts: &Parts) -> Answe
     Answer::refused(refusal.into(), form_of_reply(route, parts))
 }
 
-fn check_method(route: Route<'_>, parts: &Parts) -> Result<(), Answer> {
+/// The answer where there is no door, or one that doesn't take this method.
+fn wrong_method(route: Route<'_>, parts: &Parts) -> Option<Answer> {
     let Some(methods) = route.methods() else {
-        return Err(refused(Refusal::NotFound, route, parts));
+        return Some(refused(Refusal::NotFound, route, parts));
     };
     if route.takes(&parts.method) {
-        return Ok(());
+        return None;
     }
     let mut answer = refused(Refusal::MethodNotAllowed, route, parts);
     reply::allow(&mut answer.reply, methods);
-    Err(answer)
+    Some(answer)
 }
 
 async fn dispatch(

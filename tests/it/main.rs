@@ -11,3 +11,4 @@ mod env;
 mod browser;
 mod engine;
 mod report;
+mod settle;
