@@ -38,10 +38,12 @@ impl Batch {
         self.written.notify_waiters();
     }
 
+    /// Says «synced», unless the batch was refused: a refusal is final.
     pub(super) fn set_synced(&self) {
-        self.state.store(SYNCED, Ordering::Release);
-        self.written.notify_waiters();
-        self.synced.notify_waiters();
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+            matches!(state, WRITTEN | PROMISED).then_some(SYNCED)
+        });
+        self.wake();
     }
 
     /// Refuses the batch unless somebody was told that it is written; says whether it is refused.
@@ -173,6 +175,8 @@ mod tests {
         ticket.batch.set_written();
         assert!(ticket.batch.refuse(JournalError::Full));
         assert_eq!(ticket.written().await, Err(JournalError::Full));
+        assert_eq!(ticket.synced().await, Err(JournalError::Full));
+        ticket.batch.set_synced();
         assert_eq!(ticket.synced().await, Err(JournalError::Full));
     }
 

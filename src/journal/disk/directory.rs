@@ -55,7 +55,7 @@ pub(super) fn prepare(directory: &Path) -> Result<(), OpenError> {
 /// Takes the writer's lock; it lasts as long as the file is open.
 pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
     let path = directory.join(LOCK);
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -67,7 +67,7 @@ pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            (&mut file)
+            (&file)
                 .take(20)
                 .read_to_string(&mut holder)
                 .at("read the holder of the lock", &path)?;
@@ -76,9 +76,8 @@ pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
         }
         Err(TryLockError::Error(error)) => return Err(error).at("lock the journal", &path),
     }
-    file.set_len(0).at("write the lock's holder", &path)?;
-    file.write_all(format!("{}\n", std::process::id()).as_bytes())
-        .at("write the lock's holder", &path)?;
+    // For people only, and at a fixed width: it must not need space on a disk that is full.
+    let _ = file.write_all_at(format!("{:<19}\n", std::process::id()).as_bytes(), 0);
     Ok(file)
 }
 

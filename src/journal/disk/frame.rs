@@ -189,6 +189,7 @@ pub(super) fn find(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::disk::tests::cases;
     use proptest::prelude::*;
 
     fn framed(seal: Seal, offset: u64, payload: &[u8]) -> Vec<u8> {
@@ -224,6 +225,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn what_was_framed_parses_to_the_same(
             payload in proptest::collection::vec(any::<u8>(), 0..2000),

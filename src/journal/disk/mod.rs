@@ -142,6 +142,7 @@ impl DiskJournal {
         let synced_file = directory::open_mark(directory, Mark::Synced)
             .and_then(|file| {
                 directory::write_mark(&file, recovered.next_offset, seal)?;
+                file.sync_all()?;
                 Ok(file)
             })
             .at("write the journal's synced position", directory)?;

@@ -21,16 +21,12 @@ use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
 use super::state::{Dirty, Segment, Shared, Written};
 
 /// How long a disk that fails again is left alone.
-const REPAIR_INTERVAL: Duration = Duration::from_secs(1);
+const REPAIR_INTERVAL: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1000 });
 
 impl Shared {
     /// Replaces what is unsynced in the oldest dirty file. Returns when that is done, or when the journal closes.
     pub(super) fn repair(&self, error: &io::Error) {
-        tracing::error!(
-            %error,
-            journal = %self.directory.display(),
-            "fsync of a journal segment failed; its unsynced records are refused or moved to a fresh segment"
-        );
+        self.log_failure("fsync failed; unsynced records are refused or moved elsewhere", error);
         let dirty = self.seal_oldest();
         let mut refused = 0;
         for written in &dirty.batches {
@@ -40,11 +36,7 @@ impl Shared {
         }
         self.state().counts.refused += refused;
         while let Err(error) = self.replace(&dirty) {
-            tracing::error!(
-                %error,
-                journal = %self.directory.display(),
-                "cannot put a fresh journal segment in place; trying again in a second"
-            );
+            self.log_failure("cannot put a fresh segment in place; trying every second", &error);
             if self.wait_or_close() {
                 self.abandon(&dirty);
                 return;

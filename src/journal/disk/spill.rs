@@ -20,21 +20,22 @@ use super::scan::{self, Item};
 use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
 use super::strikes::{self, Index, Pending, Targets};
 use super::{
-    AppendError, DiskJournal, DiskReader, Entry, JournalError, OpenError, Options, Ticket,
+    AppendError, DiskJournal, DiskReader, Entry, JournalError, JournalId, OpenError, Options,
+    Recovery, Stats, Ticket,
 };
 
 /// Pending records at most: their index takes 40 MB then. The byte budget is reached first unless records are tiny.
 pub const PENDING_RECORDS_MAX: u64 = 10_000_000;
 
-/// Strikes are written in groups of so many, or of what came in a tenth of a second.
+/// Strikes are written in groups of so many, or at a strike after so long, else by the spill's thread.
 const STRIKES_PER_RECORD: usize = 1000;
 const STRIKE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Strikes that could not be written wait; beyond this they are dropped, and their records would be sent again.
 const STRIKES_WAITING_MAX: usize = 1_000_000;
 
-/// How often segments without pending records are looked for.
-const TIDY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the last strikes are written and segments without pending records are looked for.
+const TIDY_INTERVAL: Duration = Duration::from_millis(if cfg!(test) { 30 } else { 1000 });
 
 /// A journal whose records are struck one by one.
 #[derive(Debug)]
@@ -88,9 +89,19 @@ impl SpillJournal {
         Ok(Self { inner, tidying: Some(tidying) })
     }
 
-    /// The journal underneath, for its figures and its identity. Not to append to.
-    pub fn journal(&self) -> &DiskJournal {
-        &self.inner.journal
+    /// Which journal this is.
+    pub fn journal_id(&self) -> JournalId {
+        self.inner.journal.journal_id()
+    }
+
+    /// What was found wrong at the start.
+    pub fn recovery(&self) -> Recovery {
+        self.inner.journal.recovery()
+    }
+
+    /// How the journal underneath stands.
+    pub fn stats(&self) -> Stats {
+        self.inner.journal.stats()
     }
 
     /// Takes a record, as [`DiskJournal::append`] does; it is pending from now on.
@@ -99,7 +110,7 @@ impl SpillJournal {
     pub fn append(&self, payload: &[u8]) -> Result<Ticket, AppendError> {
         // The lock spans both, so that no look at what is pending can miss an offset below one that it saw.
         let mut state = self.inner.state();
-        if state.index.pending().records >= PENDING_RECORDS_MAX {
+        if state.index.records() >= PENDING_RECORDS_MAX {
             return Err(AppendError::Full);
         }
         let ticket = self.inner.journal.append(payload)?;
@@ -241,19 +252,15 @@ impl Inner {
 
     /// The thread that writes late strikes and deletes what is done.
     fn run_tidying(&self) {
-        let mut tidied_at = Instant::now();
         loop {
             let state = self.state();
             let waited =
-                self.closing.wait_timeout_while(state, STRIKE_INTERVAL, |state| !state.is_closing);
+                self.closing.wait_timeout_while(state, TIDY_INTERVAL, |state| !state.is_closing);
             let mut state = waited.expect("no thread panics while it holds the spill's state").0;
             self.flush(&mut state);
             let is_closing = state.is_closing;
             drop(state);
-            if is_closing || tidied_at.elapsed() >= TIDY_INTERVAL {
-                self.delete_done();
-                tidied_at = Instant::now();
-            }
+            self.delete_done();
             if is_closing {
                 return;
             }
@@ -304,8 +311,11 @@ impl State {
             let shared = journal.shared.state();
             (shared.sealed(), shared.segments.keys().next_back().copied(), shared.next_offset)
         };
-        for (first, end) in sealed.into_iter().chain(last.map(|first| (first, end))) {
-            state.rebuild_segment(journal, first, end)?;
+        for (first, end) in sealed {
+            state.rebuild_segment(journal, first, end, false)?;
+        }
+        if let Some(first) = last {
+            state.rebuild_segment(journal, first, end, true)?;
         }
         Ok(state)
     }
@@ -315,6 +325,7 @@ impl State {
         journal: &DiskJournal,
         first: u64,
         end: u64,
+        is_last: bool,
     ) -> Result<(), OpenError> {
         let path = segment::path(journal.directory(), first);
         let what = "look for pending records in a journal segment";
@@ -334,11 +345,11 @@ impl State {
                         .for_each(|offset| self.index.insert(offset, 0));
                 }
                 // How many records were there cannot be known, as the next segments may have been deleted.
-                Item::Tail { .. } => {
+                Item::End if !is_last => break,
+                Item::Tail { .. } | Item::End => {
                     self.index.insert(scan.expected(), 0);
                     break;
                 }
-                Item::End => break,
             }
         }
         journal.shared.state().set_segment_end(first, scan.expected().min(end));

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -94,6 +95,17 @@ impl Shared {
         Ok(())
     }
 
+    /// Logs that the disk fails: once a minute, as it is tried every second.
+    pub(super) fn log_failure(&self, what: &'static str, error: &io::Error) {
+        const LOG_INTERVAL: Duration = Duration::from_mins(1);
+        let mut state = self.state();
+        if state.failure_logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            state.failure_logged = Some(Instant::now());
+            drop(state);
+            tracing::error!(%error, journal = %self.directory.display(), "journal: {what}");
+        }
+    }
+
     /// Notes that somebody waits for write(2) of what is being filled. While no fsync runs the sync thread is about
     /// to write anyway.
     pub(super) fn want_write(&self, state: &mut State) {
@@ -134,6 +146,7 @@ pub(super) struct State {
     pub(super) syncing: bool,
     pub(super) upkeep_wanted: bool,
     pub(super) closing: bool,
+    failure_logged: Option<Instant>,
     pub(super) counts: Counts,
 }
 
@@ -219,6 +232,7 @@ impl State {
             syncing: false,
             upkeep_wanted: false,
             closing: false,
+            failure_logged: None,
             counts: Counts::default(),
         }
     }

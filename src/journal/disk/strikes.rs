@@ -60,6 +60,10 @@ impl Index {
         self.bytes += payload_bytes as u64;
     }
 
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
     /// Strikes one offset; says whether it was pending.
     pub(super) fn strike(&mut self, offset: u64) -> bool {
         let Some(block) = self.blocks.get_mut(&(offset / BLOCK_RECORDS)) else { return false };
@@ -179,6 +183,7 @@ pub(super) fn decode(payload: &[u8]) -> impl Iterator<Item = Range<u64>> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::disk::tests::cases;
     use proptest::prelude::*;
 
     #[test]
@@ -238,6 +243,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn the_index_is_a_map(acts in prop::collection::vec((any::<bool>(), 0..20_000u64, 0..99usize), 0..300)) {
             let mut index = Index::default();

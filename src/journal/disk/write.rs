@@ -20,10 +20,10 @@ use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
 use super::state::{Dirty, Filled, Segment, Shared, Written};
 
 /// How often space, the consumer's position and a refusing disk are looked at.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+const UPKEEP_INTERVAL: Duration = Duration::from_millis(if cfg!(test) { 30 } else { 1000 });
 
 /// How often they are looked at when appends are refused for want of space.
-const UPKEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
+const UPKEEP_INTERVAL_MIN: Duration = Duration::from_millis(if cfg!(test) { 3 } else { 100 });
 
 /// Where the next batch goes. Guarded by [`Shared::tail`], which is held during write(2).
 pub(super) struct Tail {
@@ -144,14 +144,9 @@ impl Shared {
             JournalError::Full => AppendError::Full,
             JournalError::Failed => AppendError::Failed,
         };
-        if state.refusing.replace(refusal).is_none() {
-            tracing::error!(
-                %error,
-                journal = %self.directory.display(),
-                "cannot write the journal; records are refused until it can be written again"
-            );
-        }
+        state.refusing = Some(refusal);
         drop(state);
+        self.log_failure("cannot write the journal; its records are refused", error);
         refuse(&filled.batch, reason);
     }
 

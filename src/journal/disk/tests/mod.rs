@@ -1,6 +1,7 @@
 //! The disk journal against a real file system, with a device in between that can be told to fail or to hang.
 
 mod crash;
+mod faults;
 mod full;
 mod model;
 mod retention;
@@ -45,6 +46,10 @@ impl Faulty {
     fn set(&self, change: impl FnOnce(&mut Script)) {
         change(&mut self.script.lock().unwrap());
         self.changed.notify_all();
+    }
+
+    fn heal(&self) {
+        self.set(|script| *script = Script { hanging: script.hanging, ..Script::default() });
     }
 
     /// Returns once an fsync waits to be let go.
@@ -92,6 +97,13 @@ impl Device for Faulty {
             None => Kernel.free_bytes(directory),
         }
     }
+}
+
+/// So many random cases, or as many as `PROPTEST_CASES` says. A failing case is printed whole, and not kept in a file.
+pub(super) fn cases(count: u32) -> proptest::test_runner::Config {
+    let default = proptest::test_runner::Config::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { count };
+    proptest::test_runner::Config { cases, failure_persistence: None, ..default }
 }
 
 fn small() -> Options {
