@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -12,10 +13,25 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// What the server prints before the address it listens on.
 pub const LISTENING: &str = "listening on http://";
+
+/// Connections that may wait to be accepted. tokio's own `bind` has 128: when 256 connect at once, half
+/// of them would be dropped, and come again a second later.
+const BACKLOG: u32 = 4096;
+
+/// Listens on `address`, whose port may be 0.
+///
+/// # Errors
+/// When the address is taken.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Answers until `stop` ends.
 ///
@@ -55,4 +71,29 @@ pub async fn parent_gone() {
         let _ = gone.send(());
     });
     let _ = parent.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    #[tokio::test]
+    async fn the_body_is_read_and_204_comes_back_on_one_connection() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let exchange = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            for _ in 0..2 {
+                let request = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+                stream.write_all(request).await.unwrap();
+                let mut answer = [0; 512];
+                let count = stream.read(&mut answer).await.unwrap();
+                let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
+                assert!(answer.starts_with("HTTP/1.1 204 No Content\r\n"), "{answer}");
+            }
+        };
+        serve(listener, exchange).await.unwrap();
+    }
 }

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 use uuid::Uuid;
@@ -118,6 +120,35 @@ fn connections_are_kept_alive() {
 }
 
 #[test]
+fn a_connection_that_says_too_much_is_not_used_again() {
+    local(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = listener.local_addr().unwrap();
+        let connections = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&connections);
+        tokio::task::spawn_local(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                counted.set(counted.get() + 1);
+                tokio::task::spawn_local(async move {
+                    let mut buffer = [0; 4096];
+                    while matches!(stream.read(&mut buffer).await, Ok(1..)) {
+                        stream.write_all(&b"HTTP/1.1 204 \r\n\r\n".repeat(2)).await.unwrap();
+                    }
+                });
+            }
+        });
+        let ends = Rc::new(RefCell::new(Ends::default()));
+        let load = Load { target, connections: 1, timeout: LONG };
+        let generator = Generator::connect(load, requests("click=1"), ends.clone()).await.unwrap();
+        let schedule = Schedule::new(5, 1).unwrap();
+        generator.fire(schedule, 0, &Cell::new(false)).await.unwrap();
+        assert_eq!(ends.borrow().by_tag().len(), 5);
+        assert!(connections.get() >= 5, "{} connections", connections.get());
+    });
+}
+
+#[test]
 fn clicks_are_joined_once_each() {
     local(async {
         let edge = FakeEdge::start(Faults::default()).await;
@@ -165,14 +196,15 @@ fn a_silent_edge_makes_unknown_and_unsent_requests() {
         let generator = Generator::connect(load(&edge, 2, short), requests("form=1"), ends.clone())
             .await
             .unwrap();
-        let schedule = Schedule::new(100, 1).unwrap();
+        let schedule = Schedule::new(100, 2).unwrap();
         generator.fire(schedule, 0, &Cell::new(false)).await.unwrap();
         let ends = ends.borrow();
-        assert_eq!(ends.by_tag().len(), 100);
+        assert_eq!(ends.by_tag().len(), 200);
         let count = |trouble| ends.0.iter().filter(|end| end.result == Err(trouble)).count();
         let (silent, unsent) = (count(Trouble::TimedOut), count(Trouble::Unsent));
-        assert_eq!(silent + unsent, 100);
-        assert!(silent >= 2 && unsent >= 50, "{silent} timed out, {unsent} unsent");
+        assert_eq!(silent + unsent, 200);
+        assert!(silent >= 2 && unsent >= 100, "{silent} timed out, {unsent} unsent");
+        assert!(ends.longest() < Duration::from_millis(1_500), "each wait has its own limit");
     });
 }
 

@@ -82,9 +82,8 @@ fn work(command: Command) -> anyhow::Result<bool> {
 
 async fn bare_server(options: BareOptions) -> anyhow::Result<bool> {
     anyhow::ensure!(options.listen.ip().is_loopback(), "--listen takes loopback addresses only");
-    let listener = tokio::net::TcpListener::bind(options.listen)
-        .await
-        .with_context(|| format!("listening on {}", options.listen))?;
+    let listener =
+        bare::listen(options.listen).with_context(|| format!("listening on {}", options.listen))?;
     println!("{}{}", bare::LISTENING, listener.local_addr()?);
     let stop = async {
         if options.with_parent {

@@ -32,6 +32,8 @@ pub enum Command {
     Serve,
     /// Run the consumer alone: from the log into ClickHouse.
     Consume,
+    /// Run settling alone: which click earned which conversion.
+    Settle(SettleArguments),
     /// Run the report page alone.
     App,
     /// Make or check the tables.
@@ -58,6 +60,14 @@ pub struct UpArguments {
     /// Serve the demo shop besides.
     #[arg(long)]
     pub demo: bool,
+}
+
+/// How to settle.
+#[derive(Debug, Args)]
+pub struct SettleArguments {
+    /// Settle what there is and end.
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// What to do with the tables.

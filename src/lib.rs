@@ -48,6 +48,8 @@ pub mod attribute;
 
 pub mod store;
 
+pub mod settle;
+
 pub mod report;
 
 // The program around it.

@@ -48,6 +48,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Up(up) => service::up(config, up.demo),
         Command::Serve => service::serve(config),
         Command::Consume => service::consume(config),
+        Command::Settle(settle) => service::settle(config, settle.once),
         Command::App => service::app(config),
         Command::Schema(SchemaCommand::Apply) => service::schema(config, true),
         Command::Schema(SchemaCommand::Check) => service::schema(config, false),

@@ -94,13 +94,20 @@ fn tell(result: Result<(), String>) -> bool {
     }
 }
 
-/// Runs one statement and prints its result as it arrives.
 async fn one(client: &Client, statement: &str, format: &str) -> Result<(), String> {
-    let statement = statement.trim().trim_end_matches(';');
+    query(client, statement, format, &mut io::stdout().lock()).await
+}
+
+/// Runs one statement and writes its result as it arrives. The error is in words for people.
+pub async fn query(
+    client: &Client,
+    statement: &str,
+    format: &str,
+    output: &mut impl Write,
+) -> Result<(), String> {
     // Raw: a question mark is SQL here, not a place for a value.
-    let mut bytes =
-        client.query_raw(statement).fetch_bytes(format).map_err(|error| words(&error))?;
-    let mut output = io::stdout().lock();
+    let query = client.query_raw(without_end(statement));
+    let mut bytes = query.fetch_bytes(format).map_err(|error| words(&error))?;
     while let Some(chunk) = bytes.next().await.map_err(|error| words(&error))? {
         match output.write_all(&chunk) {
             Ok(()) => {}
@@ -113,6 +120,11 @@ async fn one(client: &Client, statement: &str, format: &str) -> Result<(), Strin
         io::ErrorKind::BrokenPipe => Ok(()),
         _ => Err(format!("cannot write the result: {error}")),
     })
+}
+
+/// The statement without the `;` that ends it: over HTTP there is one statement a request.
+fn without_end(statement: &str) -> &str {
+    statement.trim().trim_end_matches(';').trim_end()
 }
 
 fn words(error: &clickhouse::error::Error) -> String {

@@ -13,7 +13,6 @@ use crate::consume::batch::Batch;
 use crate::enrich::Enriched;
 use crate::event::{CLAIM_FUTURE_MAX_MS, CLAIM_PAST_MAX_MS, Event, EventType};
 use crate::keys::Keys;
-use crate::money::Amount;
 use crate::store::native::{Address, Key16, Millis, Pairs, Texts, Uuid};
 use crate::store::rows::{
     ConversionRow, DeadLetterRow, EventRow, LeadRow, TouchKeyRow, touch_kind,
@@ -236,7 +235,7 @@ fn conversion_row(enriched: &Enriched, place: Place) -> ConversionRow {
         parent_link: parent.map_or(0, |claim| claim.link),
         parent_offer: parent.map_or(0, |claim| claim.offer),
         parent_affiliate: parent.map_or(0, |claim| claim.affiliate),
-        amount: worth.amount.unwrap_or(Amount::default()),
+        amount: worth.amount.unwrap_or_default(),
         currency: worth.currency.map_or_else(String::new, |code| code.as_str().to_owned()),
         order_id: worth.order_id,
         goal: worth.goal,

@@ -246,7 +246,7 @@ fn retry<T>(
         match request() {
             Ok(answer) => return Ok(answer),
             Err(error) if attempt < ATTEMPTS => {
-                tracing::warn!(action, %error, attempt, "trying again")
+                tracing::warn!(action, %error, attempt, "trying again");
             }
             Err(source) => return Err(LogError::Client { action, source }),
         }

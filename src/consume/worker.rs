@@ -151,7 +151,7 @@ impl Worker {
                     Ok(()) => break,
                     Err(WriteError::Revoked) => return false,
                     Err(error) => {
-                        tracing::warn!(partition = self.assignment.partition, from = batch.from, to = batch.to, %error, "batch taken up anew")
+                        tracing::warn!(partition = self.assignment.partition, from = batch.from, to = batch.to, %error, "batch taken up anew");
                     }
                 },
                 Err(KeepError::Lost(reason)) => {
@@ -202,7 +202,7 @@ impl Worker {
         match self.assignment.keeper.keep(border).await {
             Ok(()) => self.closed = true,
             Err(error) => {
-                tracing::debug!(partition = self.assignment.partition, %error, "border left open")
+                tracing::debug!(partition = self.assignment.partition, %error, "border left open");
             }
         }
         self.pipeline.health.progress(self.assignment.partition, self.position, now_millis());

@@ -14,6 +14,7 @@
 //! ```
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -29,7 +30,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use crate::config::Kafka;
-use crate::journal::disk::{Options, SpillJournal};
+use crate::journal::disk::{Entry, Options, SpillJournal};
 use crate::journal::kafka_client::{RESENT_HEADER, VERSION_HEADER, client_config};
 use crate::journal::{OpenError, Outcome, Patience, Record, patiently};
 
@@ -61,8 +62,8 @@ const KEY_BYTES: usize = 16;
 enum State {
     /// The sender waits.
     Waiting(oneshot::Sender<bool>),
-    /// The spill holds a copy at this offset.
-    Spilled(u64),
+    /// The spill holds a copy at these offsets: one, or a damaged stretch.
+    Spilled(Range<u64>),
     /// The report has come, or nobody cares any more.
     Done,
 }
@@ -161,16 +162,17 @@ impl Shared {
         }
         let ticket = self.spill.append(framed).ok()?;
         under_way.insert(ticket.offset());
-        *state = State::Spilled(ticket.offset());
+        *state = State::Spilled(ticket.offset()..ticket.offset() + 1);
         Some(ticket)
     }
 
     /// Strikes what was delivered; what wasn't is the drain's again.
-    fn finish_spilled(&self, offset: u64, delivered: bool) {
+    fn finish_spilled(&self, offsets: Range<u64>, delivered: bool) {
+        let first = offsets.start;
         if delivered {
-            self.spill.strike(offset);
+            self.spill.strike_all(offsets);
         }
-        lock(&self.under_way).remove(&offset);
+        lock(&self.under_way).remove(&first);
     }
 }
 
@@ -198,7 +200,7 @@ impl ProducerContext for Context {
         match state {
             // A sender that gave up is no longer there to be told.
             State::Waiting(sender) => drop(sender.send(delivered)),
-            State::Spilled(offset) => self.0.finish_spilled(offset, delivered),
+            State::Spilled(offsets) => self.0.finish_spilled(offsets, delivered),
             State::Done => {}
         }
     }
@@ -285,7 +287,7 @@ impl KafkaLog {
 
     /// Seconds that the oldest event has been undelivered, and records in the spill.
     pub fn backlog(&self) -> (u64, u64) {
-        (self.sender.shared.ages.oldest_seconds(), self.sender.shared.spill.pending().count)
+        (self.sender.shared.ages.oldest_seconds(), self.sender.shared.spill.pending().records)
     }
 
     /// Gives the producer `deadline` to finish, and stops the drain. What remains is in the spill.
@@ -408,7 +410,7 @@ impl Sender {
         let mut next = 0;
         while !self.shared.stop.load(Ordering::Relaxed) {
             std::thread::sleep(DRAIN_WAIT);
-            if self.away() || self.shared.spill.pending().count == 0 {
+            if self.away() || self.shared.spill.pending().records == 0 {
                 next = 0;
                 continue;
             }
@@ -446,27 +448,30 @@ impl Sender {
         let back_ms = self.shared.back_since_ms.load(Ordering::Relaxed);
         let resend =
             back_ms >= 0 && self.shared.now_ms() - back_ms >= RESEND_AFTER.as_millis() as i64;
-        let Some(last) = items.last().map(|(offset, _)| *offset) else { return 0 };
-        for (offset, framed) in items {
-            let resent = offset < self.shared.spill.recovered_below();
+        let mut seen = 0;
+        for entry in items {
+            let offsets = entry.offsets();
+            seen = offsets.end;
+            let resent = offsets.start < self.shared.spill.recovered_below();
             if resent && !resend {
                 continue;
             }
-            if !self.produce_spilled(offset, &framed, resent) {
-                return offset;
+            if !self.produce_spilled(&entry, resent) {
+                return offsets.start;
             }
         }
-        last + 1
+        seen
     }
 
-    /// Produces one spilled record unless it is under way; false when the queue is full.
-    fn produce_spilled(&self, offset: u64, framed: &[u8], resent: bool) -> bool {
-        let Some((key, payload)) = framed.split_at_checked(KEY_BYTES) else {
-            tracing::error!(
-                offset,
-                "a spilled record is shorter than its key; it stays in the spill"
-            );
-            return true;
+    /// Produces one spilled record unless it is under way; false when the queue is full. What is damaged is produced as it is: the
+    /// consumer puts it into the dead letters.
+    fn produce_spilled(&self, entry: &Entry, resent: bool) -> bool {
+        let offsets = entry.offsets();
+        let offset = offsets.start;
+        let (key, payload) = match entry {
+            Entry::Record { payload, .. } => payload.split_at(KEY_BYTES.min(payload.len())),
+            Entry::Damaged(damage) => (&[][..], &damage.raw[..]),
+            Entry::Void { .. } => return true,
         };
         {
             let mut under_way = lock(&self.shared.under_way);
@@ -475,7 +480,7 @@ impl Sender {
                 return true;
             }
         }
-        match self.produce(key, payload, resent, State::Spilled(offset)) {
+        match self.produce(key, payload, resent, State::Spilled(offsets)) {
             Ok(_) => true,
             Err(_) => {
                 lock(&self.shared.under_way).remove(&offset);

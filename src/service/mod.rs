@@ -57,6 +57,23 @@ pub fn consume(config: Config) -> Result<ExitCode> {
     })
 }
 
+/// Runs settling alone, for ever or once.
+pub fn settle(config: Config, once: bool) -> Result<ExitCode> {
+    alone(config, |installation, stop| async move {
+        let config = &installation.config;
+        let settle = parts::Settle::open(&installation, &installation.warehouse(Role::Ingest)?)?;
+        if once {
+            return settle.run_once(&stop).await;
+        }
+        let metrics = parts::Metrics::default();
+        let ops =
+            parts::ops(config, config.settle.ops_listen, metrics, settle.checks(), &stop).await?;
+        tracing::info!("settle ready");
+        settle.run(stop).await;
+        ops.await.context("the ops listener ended")
+    })
+}
+
 /// Runs the report page alone.
 pub fn app(config: Config) -> Result<ExitCode> {
     alone(config, |installation, stop| async move {

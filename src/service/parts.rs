@@ -24,12 +24,16 @@ use crate::ops::{self, Check};
 use crate::receive::{self, Drained};
 use crate::registry::Registry;
 use crate::report::page::App;
+use crate::settle::{self, Counter, Election, Settler, Versions};
 use crate::stop::Stop;
 use crate::store::engine::{Login, holder_of, read_access};
 use crate::store::{Server, Warehouse};
 
 /// How long the producer has at a stop to deliver what it has; the rest is in the spill.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Settling that fails for this long isn't healthy.
+const SETTLE_FAILING_MAX_MS: i64 = 30_000;
 
 /// A process' metrics.
 pub type Metrics = prometheus_client::registry::Registry;
@@ -157,7 +161,7 @@ impl Edge {
         match receive::serve(self.listener, self.edge, stop).await {
             Drained::Whole => tracing::info!("edge drained"),
             Drained::Deadline { left } => {
-                tracing::warn!(left, "connections were cut off at the drain deadline")
+                tracing::warn!(left, "connections were cut off at the drain deadline");
             }
         }
         let journal = self.journal;
@@ -191,6 +195,62 @@ impl Consumer {
     /// Consumes until the stop.
     pub async fn run(self, config: &Config, stop: Stop) {
         consume::run(config, self.pipeline, stop.watch()).await;
+    }
+}
+
+/// Settling, opened.
+pub struct Settle {
+    settler: Settler,
+    versions: Versions,
+}
+
+impl Settle {
+    /// Joins the election of those who may settle.
+    pub fn open(installation: &Installation, warehouse: &Warehouse) -> Result<Self> {
+        let config = &installation.config;
+        let client = warehouse.client().clone();
+        let settler = Settler::new(client, &installation.registry, settle::Settings::of(config));
+        let versions = match config.log.home {
+            Home::Disk => Versions::Counter(Counter::open(&config.data_dir)?),
+            Home::Kafka => Versions::Election(Election::join(&config.kafka)?),
+        };
+        Ok(Self { settler, versions })
+    }
+
+    /// What `/ready` asks.
+    pub fn checks(&self) -> Vec<Check> {
+        let health = self.settler.health();
+        let run = move || match health.failing_since_ms() {
+            Some(since) if now_millis() - since > SETTLE_FAILING_MAX_MS => {
+                Err(format!("settling has failed for {} s", (now_millis() - since) / 1000))
+            }
+            _ => Ok(()),
+        };
+        vec![Check { name: "settle", run: Box::new(run) }]
+    }
+
+    /// Settles until the stop.
+    pub async fn run(mut self, stop: Stop) {
+        settle::run_loop(&self.settler, &mut self.versions, &stop).await;
+    }
+
+    /// Settles what there is, and says what it did.
+    pub async fn run_once(mut self, stop: &Stop) -> Result<()> {
+        if !self.versions.lead(stop).await? {
+            return Ok(());
+        }
+        loop {
+            let report = self.settler.run_once(&mut self.versions).await?;
+            tracing::info!(
+                records = report.records,
+                conversions = report.conversions,
+                more = report.more,
+                "settled"
+            );
+            if !report.more {
+                return Ok(());
+            }
+        }
     }
 }
 

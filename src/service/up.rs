@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use crate::config::Home;
 use crate::demo::{self, DemoSettings};
 use crate::report::page;
-use crate::service::parts::{self, Consumer, Edge, Installation, Metrics, Role};
+use crate::service::parts::{self, Consumer, Edge, Installation, Metrics, Role, Settle};
 use crate::stop::{self, Stop};
 use crate::store::engine::{Engine, EngineSettings};
 use crate::store::schema::{self, Dialect};
@@ -80,13 +80,16 @@ impl Running {
         }
         let (stopper, stop) = stop::channel();
         let consumer = Consumer::open(&installation, warehouse.clone())?;
+        let settle = Settle::open(&installation, &warehouse)?;
         checks.extend(consumer.checks());
+        checks.extend(settle.checks());
         let mut tasks =
             vec![parts::ops(config, config.ops.listen, metrics, checks, signals).await?];
         tasks.push(tokio::spawn({
             let (installation, stop) = (installation.clone(), stop.clone());
             async move { consumer.run(&installation.config, stop).await }
         }));
+        tasks.push(tokio::spawn(settle.run(stop.clone())));
         tasks.push(tokio::spawn(page::serve(
             app_listener,
             parts::report_app(&installation, &warehouse),

@@ -201,8 +201,7 @@ macro_rules! row {
     }) => {
         $(#[$documentation])*
         #[derive(Clone, Debug, PartialEq)]
-        #[expect(missing_docs, reason = "the columns are documented in deploy/schema")]
-        pub struct $name { $(pub $column: $kind),* }
+        pub struct $name { $(#[doc = "See deploy/schema."] pub $column: $kind),* }
 
         impl $crate::store::native::Row for $name {
             const TABLE: &'static str = $table;

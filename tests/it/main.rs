@@ -8,5 +8,7 @@
 
 mod env;
 
+mod browser;
 mod engine;
 mod report;
+mod settle;

@@ -21,9 +21,9 @@
 //! | `consumed` | offset below which the consumer needs nothing any more |
 //!
 //! # The parts
-//! [`frame`] frames one record, [`segment`] names files, [`scan`] walks over damage; `state`, `write` and `sync` are the way of a
+//! `frame` frames one record, `segment` names files, `scan` walks over damage; `state`, `write` and `sync` are the way of a
 //! record from `append` to «synced», `repair` what follows a failed fsync, `recovery` what follows a crash, `retain` what is deleted
-//! when; [`reader`] reads.
+//! when; `reader` reads; `spill` and `strikes` are the layer above for records that wait for Kafka.
 
 mod batch;
 mod device;
@@ -36,9 +36,9 @@ mod repair;
 mod retain;
 mod scan;
 mod segment;
+mod spill;
 mod state;
 mod strikes;
-pub use strikes::SpillJournal;
 mod sync;
 mod write;
 
@@ -57,6 +57,8 @@ pub use error::{AppendError, JournalError, OpenError, ReadError};
 pub use frame::{PAYLOAD_BYTES_MAX, Reason};
 pub use reader::{Damage, DiskReader, Entry};
 pub use recovery::Recovery;
+pub use spill::{PENDING_RECORDS_MAX, SpillJournal};
+pub use strikes::Pending;
 
 use device::{Device, Kernel};
 use directory::Mark;

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -63,13 +64,18 @@ pub struct Damage {
 }
 
 impl Entry {
+    /// The offsets that this entry stands for.
+    pub fn offsets(&self) -> Range<u64> {
+        match self {
+            Self::Record { offset, .. } => *offset..offset + 1,
+            Self::Void { first_offset, count } => *first_offset..first_offset + count,
+            Self::Damaged(damage) => damage.first_offset..damage.first_offset + damage.count,
+        }
+    }
+
     /// The offset to read from after this entry.
     pub fn next_offset(&self) -> u64 {
-        match self {
-            Self::Record { offset, .. } => offset + 1,
-            Self::Void { first_offset, count } => first_offset + count,
-            Self::Damaged(damage) => damage.first_offset + damage.count,
-        }
+        self.offsets().end
     }
 }
 
@@ -160,12 +166,17 @@ impl DiskReader {
         if from == end {
             return Ok(Vec::new());
         }
-        let cursor = self.cursor.take().filter(|cursor| cursor.offset == from);
-        let mut cursor = match cursor {
-            Some(cursor) => cursor,
+        let is_ahead = |cursor: &Cursor| {
+            cursor.offset <= from && cursor.bound.is_none_or(|bound| from < bound)
+        };
+        let mut cursor = match self.cursor.take().filter(is_ahead) {
+            Some(mut cursor) => {
+                cursor.scan.forget();
+                self.advance(&mut cursor, from)?;
+                cursor
+            }
             None => self.locate(from, end)?,
         };
-        cursor.scan.forget();
         let mut entries = Vec::new();
         let mut bytes = 0;
         while cursor.offset < end && entries.len() < records_max && bytes < bytes_max.max(1) {
@@ -296,15 +307,19 @@ impl DiskReader {
                 }
             }
         };
-        let path = self.path(segment);
-        let (_, mut scan) =
-            open_scan(file, &self.identity, segment).at("read a journal segment", &path)?;
-        loop {
+        let (_, scan) = open_scan(file, &self.identity, segment)
+            .at("read a journal segment", &self.path(segment))?;
+        let mut cursor = Cursor { scan, segment, bound, offset: segment };
+        self.advance(&mut cursor, offset)?;
+        Ok(cursor)
+    }
+
+    /// Moves on to `offset`, as far as the segment reaches.
+    fn advance(&self, cursor: &mut Cursor, offset: u64) -> Result<(), ReadError> {
+        let scan = &mut cursor.scan;
+        while scan.expected() < offset {
             let before = scan.mark();
-            if before.1 == offset {
-                break;
-            }
-            let item = scan.step().at("read a journal segment", &path)?;
+            let item = scan.step().at("read a journal segment", &self.path(cursor.segment))?;
             if scan.expected() > offset {
                 // Inside a void or a damage: that is read again, from `offset` on.
                 scan.rewind(before);
@@ -314,7 +329,8 @@ impl DiskReader {
                 break;
             }
         }
-        Ok(Cursor { scan, segment, bound, offset })
+        cursor.offset = offset;
+        Ok(())
     }
 
     fn segments(&self) -> Result<Vec<u64>, ReadError> {

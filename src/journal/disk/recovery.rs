@@ -17,6 +17,7 @@ use super::error::{At, OpenError};
 use super::frame::Seal;
 use super::scan::{self, Item, Scan};
 use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
+use super::state::Segment;
 use super::write::Active;
 
 /// What was found wrong when the journal was opened.
@@ -33,7 +34,7 @@ pub(super) struct Recovered {
     pub(super) next_offset: u64,
     pub(super) consumed: u64,
     pub(super) active: Option<Active>,
-    pub(super) segments: BTreeMap<u64, u64>,
+    pub(super) segments: BTreeMap<u64, Segment>,
     pub(super) recovery: Recovery,
 }
 
@@ -75,7 +76,7 @@ pub(super) fn recover(
             device.sync(&file).at("fsync a journal segment", &path)?;
         }
         let bytes = file.metadata().at("look at a journal segment", &path)?.len();
-        recovered.segments.insert(*first, bytes);
+        recovered.segments.insert(*first, Segment { bytes, end });
     }
     device.sync_directory(directory).at("fsync the journal directory", directory)?;
     Ok(recovered)

@@ -18,7 +18,7 @@ use super::error::JournalError;
 use super::frame::{self, Parsed};
 use super::scan;
 use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
-use super::state::{Dirty, Shared, Written};
+use super::state::{Dirty, Segment, Shared, Written};
 
 /// How long a disk that fails again is left alone.
 const REPAIR_INTERVAL: Duration = Duration::from_secs(1);
@@ -68,6 +68,7 @@ impl Shared {
 
     fn replace(&self, dirty: &Dirty) -> io::Result<()> {
         let oldest = dirty.batches.front().expect("a dirty file has unsynced batches");
+        let newest = dirty.batches.back().expect("a dirty file has unsynced batches");
         let (first, position) = (oldest.first, oldest.position);
         let path = segment::unfinished_path(&self.directory, first);
         match std::fs::remove_file(&path) {
@@ -91,9 +92,9 @@ impl Shared {
 
         let mut state = self.state();
         if dirty.segment != first {
-            state.set_segment_bytes(dirty.segment, position);
+            state.set_segment(dirty.segment, Segment { bytes: position, end: first });
         }
-        state.set_segment_bytes(first, bytes);
+        state.set_segment(first, Segment { bytes, end: newest.end });
         drop(state);
         let batches: Vec<Written> = dirty.batches.iter().cloned().collect();
         self.tell_synced(&batches);

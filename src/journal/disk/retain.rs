@@ -82,11 +82,11 @@ impl Shared {
         self.device.free_bytes(&self.directory).unwrap_or(u64::MAX)
     }
 
-    /// Time since the last write to a segment.
+    /// Time since the last write to a segment; none when the clock was set back since.
     fn age(&self, first: u64) -> Option<Duration> {
         let modified =
             std::fs::metadata(segment::path(&self.directory, first)).ok()?.modified().ok()?;
-        SystemTime::now().duration_since(modified).ok()
+        Some(SystemTime::now().duration_since(modified).unwrap_or(Duration::ZERO))
     }
 
     fn warn(&self, what: &'static str, error: &io::Error) {

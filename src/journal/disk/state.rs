@@ -116,9 +116,9 @@ pub(super) struct State {
     pub(super) synced_end: u64,
     /// What is written and not yet synced, in the order of offsets.
     pub(super) dirty: VecDeque<Dirty>,
-    /// Bytes of each segment by its first offset.
-    pub(super) segments: BTreeMap<u64, u64>,
-    /// Sum over `segments`.
+    /// All segments by their first offset.
+    pub(super) segments: BTreeMap<u64, Segment>,
+    /// Bytes of all segments.
     pub(super) used_bytes: u64,
     /// The byte budget, or less when the disk has less.
     pub(super) used_bytes_max: u64,
@@ -135,6 +135,14 @@ pub(super) struct State {
     pub(super) upkeep_wanted: bool,
     pub(super) closing: bool,
     pub(super) counts: Counts,
+}
+
+/// A segment on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) bytes: u64,
+    /// The offset after its last record. Of a segment from an earlier process it may say more, up to the next one's first.
+    pub(super) end: u64,
 }
 
 /// Counters of one process life.
@@ -188,7 +196,7 @@ pub(super) struct Written {
 }
 
 impl State {
-    pub(super) fn new(next_offset: u64, segments: BTreeMap<u64, u64>) -> Self {
+    pub(super) fn new(next_offset: u64, segments: BTreeMap<u64, Segment>) -> Self {
         Self {
             filling: Filling {
                 batch: Arc::default(),
@@ -201,7 +209,7 @@ impl State {
             written_end: next_offset,
             synced_end: next_offset,
             dirty: VecDeque::new(),
-            used_bytes: segments.values().sum(),
+            used_bytes: segments.values().map(|segment| segment.bytes).sum(),
             segments,
             used_bytes_max: 0,
             consumed: 0,
@@ -236,19 +244,28 @@ impl State {
     }
 
     /// Notes how large a segment is now.
-    pub(super) fn set_segment_bytes(&mut self, segment: u64, bytes: u64) {
-        let before = self.segments.insert(segment, bytes).unwrap_or(0);
-        self.used_bytes = self.used_bytes + bytes - before;
+    pub(super) fn set_segment(&mut self, first: u64, segment: Segment) {
+        let before = self.segments.insert(first, segment).map_or(0, |before| before.bytes);
+        self.used_bytes = self.used_bytes + segment.bytes - before;
+    }
+
+    /// Notes where a segment of an earlier process really ends.
+    pub(super) fn set_segment_end(&mut self, first: u64, end: u64) {
+        if let Some(segment) = self.segments.get_mut(&first) {
+            segment.end = end;
+        }
     }
 
     /// Forgets a segment that was deleted.
-    pub(super) fn forget_segment(&mut self, segment: u64) {
-        self.used_bytes -= self.segments.remove(&segment).unwrap_or(0);
+    pub(super) fn forget_segment(&mut self, first: u64) {
+        self.used_bytes -= self.segments.remove(&first).map_or(0, |segment| segment.bytes);
     }
 
-    /// All segments but the newest, as first offset and end.
+    /// All segments but the newest, oldest first, as first offset and end.
     pub(super) fn sealed(&self) -> Vec<(u64, u64)> {
-        let firsts: Vec<u64> = self.segments.keys().copied().collect();
-        firsts.windows(2).map(|pair| (pair[0], pair[1])).collect()
+        let mut sealed: Vec<_> =
+            self.segments.iter().map(|(first, segment)| (*first, segment.end)).collect();
+        sealed.pop();
+        sealed
     }
 }

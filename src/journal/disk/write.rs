@@ -17,7 +17,7 @@ use super::device::judge;
 use super::error::{AppendError, JournalError};
 use super::frame;
 use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
-use super::state::{Dirty, Filled, Shared, Written};
+use super::state::{Dirty, Filled, Segment, Shared, Written};
 
 /// How often space, the consumer's position and a refusing disk are looked at.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -101,8 +101,8 @@ impl Shared {
             std::fs::remove_file(&path)?;
             return Err(error);
         }
-        self.state().set_segment_bytes(first, SEGMENT_HEADER_BYTES as u64);
         let bytes = SEGMENT_HEADER_BYTES as u64;
+        self.state().set_segment(first, Segment { bytes, end: first });
         Ok(Active { file: Arc::new(file), segment: first, bytes, is_new: true })
     }
 
@@ -113,7 +113,7 @@ impl Shared {
         let mut state = self.state();
         state.recycle(buffer);
         state.written_end = written.end;
-        state.set_segment_bytes(active.segment, active.bytes);
+        state.set_segment(active.segment, Segment { bytes: active.bytes, end: written.end });
         match state.dirty.back_mut() {
             Some(dirty) if dirty.segment == active.segment => dirty.batches.push_back(written),
             _ => state.dirty.push_back(Dirty {

@@ -10,7 +10,7 @@ use crate::report::question::{Asked, BadQuestion, ReportName};
 const QUERY_BYTES_MAX: usize = 1_024;
 
 /// The parameters that a question may have in a URL.
-const PARAMETERS: [&str; 7] = ["period", "from", "to", "zone", "site", "limit", "format"];
+pub const PARAMETERS: [&str; 7] = ["period", "from", "to", "zone", "site", "limit", "format"];
 
 /// The parameters of a question; empty: not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -71,6 +71,11 @@ impl App {
         sites.sort();
         Self { client, hosts, sites, click_window_days, turns: Semaphore::new(QUESTIONS_MAX) }
     }
+
+    fn known(&self) -> Known<'_> {
+        let Self { sites, click_window_days, .. } = self;
+        Known { sites, click_window_days: *click_window_days, now: Timestamp::now() }
+    }
 }
 
 /// Why there is no answer.
@@ -124,7 +129,7 @@ fn host_is_ours(hosts: &[String], request: &Request<Incoming>) -> bool {
 async fn report_page(app: &App, query: &str) -> Reply {
     let link = match Link::parse(query) {
         Ok(link) => link,
-        Err(bad) => return bad_page(&Link::default().corrected(&bad), &bad),
+        Err(bad) => return bad_page(&good(app, ReportName::Ads, &Link::default(), &bad), &bad),
     };
     let asked = async {
         tokio::try_join!(
@@ -138,7 +143,7 @@ async fn report_page(app: &App, query: &str) -> Reply {
             let page = html::reports(&[ads, affiliates, leads], &link, &app.sites);
             reply(StatusCode::OK, Kind::Html, page)
         }
-        Err(Trouble::Bad(bad)) => bad_page(&link.corrected(&bad), &bad),
+        Err(Trouble::Bad(bad)) => bad_page(&good(app, ReportName::Ads, &link, &bad), &bad),
         Err(trouble) => {
             let (status, _, what) = explain(&trouble);
             let page = html::trouble(what, Some((&link.page(), "Try again")));
@@ -153,6 +158,18 @@ fn bad_page(nearest: &Link, bad: &BadQuestion) -> Reply {
     reply(StatusCode::BAD_REQUEST, Kind::Html, page)
 }
 
+/// The nearest good question: what is wrong with it is corrected, one thing after another.
+fn good(app: &App, report: ReportName, link: &Link, bad: &BadQuestion) -> Link {
+    let mut link = link.corrected(bad);
+    for _ in 0..link::PARAMETERS.len() {
+        match Question::parse(report, &link.asked(), &app.known()) {
+            Ok(_) => return link,
+            Err(next) => link = link.corrected(&next),
+        }
+    }
+    Link::default()
+}
+
 async fn report_file(app: &App, name: &str, query: &str) -> Reply {
     let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
     let report = match ReportName::parse(&name) {
@@ -164,7 +181,7 @@ async fn report_file(app: &App, name: &str, query: &str) -> Reply {
         }
     };
     let bad_file = |link: &Link, bad: &BadQuestion| {
-        let nearest = link.corrected(bad);
+        let nearest = good(app, report, link, bad);
         let format = if nearest.format == "csv" { "csv" } else { "json" };
         let url = nearest.file(report, format);
         refusal(StatusCode::BAD_REQUEST, "bad_question", &bad.what, Some(&url))
@@ -203,12 +220,8 @@ async fn ask(
     link: &Link,
     rows_max: Option<u32>,
 ) -> Result<Answer, Trouble> {
-    let known = Known {
-        sites: &app.sites,
-        click_window_days: app.click_window_days,
-        now: Timestamp::now(),
-    };
-    let mut question = Question::parse(report, &link.asked(), &known).map_err(Trouble::Bad)?;
+    let mut question =
+        Question::parse(report, &link.asked(), &app.known()).map_err(Trouble::Bad)?;
     question.limit = question.limit.min(rows_max.unwrap_or(question.limit));
     let _turn = tokio::time::timeout(TURN_TIMEOUT, app.turns.acquire())
         .await

@@ -3,7 +3,8 @@
 -- Impressions and clicks are the ad's own, by their time. A lead or conversion belongs to the ad of the click that settling
 -- joined it to, by its own time. What has no ad is in the row without names, what waits for settling in rows of its own
 -- (settled = 0), so that the totals are those of the tables. Only what was judged human counts; the rest is told apart.
--- FINAL, not distinct ids: a record that was stored twice counts once, at half the time and a tenth of the memory (measured).
+-- FINAL, not distinct ids: a record that was stored twice counts once, in half the time and a sixth of the memory (8 million rows
+-- in 16 parts: 14 s and 75 MB against 26 s and 448 MB on a busy machine; merged months cost as little as without FINAL).
 SELECT
     toUInt8(grouping(ad)) AS is_total,
     campaign,

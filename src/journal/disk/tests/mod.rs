@@ -4,6 +4,7 @@ mod crash;
 mod full;
 mod model;
 mod retention;
+mod spill;
 mod syncing;
 
 use std::fs::File;

@@ -1,0 +1,390 @@
+//! The disk journal beside two libraries that could take its place: redb and fjall.
+//!
+//! In: nothing, or `--seconds N` for each run. Out: Markdown tables on standard output, for loadtest/RESULTS.md. Promises:
+//! every store gets the same records, the same waiters and the same group commit: whatever waits becomes durable together,
+//! at the journal's own pace, on a thread that is not the runtime's. «nothing» is the generator alone.
+//!
+//! Run with `cargo bench --bench journal_bench`. Everything lies in a folder under `target`, which is removed.
+
+use std::future::Future;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use leadtrail::journal::disk::{DiskJournal, DiskReader, Options};
+use redb::{ReadableDatabase, ReadableTable};
+use tokio::sync::Notify;
+
+const RECORD_BYTES: usize = 600;
+const APPENDERS: u64 = 256;
+const PACED_PER_SECOND: u64 = 10_000;
+/// The journal's pace: commits start so far apart, and the second when the last one covered more than so many.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(1);
+const COMMIT_INTERVAL_BUSY: Duration = Duration::from_millis(3);
+const BUSY_RECORDS: usize = 8;
+const RESTART_RECORDS: u64 = 1_700_000;
+const TABLE: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("log");
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--seconds").skip(1);
+    let seconds =
+        arguments.next().map_or(Ok(5), |seconds| seconds.parse()).context("--seconds N")?;
+    let run = Duration::from_secs(seconds);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build()?;
+    println!("{APPENDERS} appenders, records of {RECORD_BYTES} bytes, {seconds} s a run\n");
+    println!(
+        "| store | load | durable/s | wait p50 | p99 | CPU µs/record | disk bytes/record | read back, records/s |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for load in [Load::Paced, Load::Closed] {
+        if load == Load::Paced {
+            measure(&runtime, "nothing", load, run, |_| Ok(Nothing))?;
+        }
+        measure(&runtime, "own journal", load, run, Own::open)?;
+        measure(&runtime, "redb 4.5.0", load, run, |path| Grouped::open(Redb::open(path)?))?;
+        measure(&runtime, "fjall 3.1.13", load, run, |path| Grouped::open(Fjall::open(path)?))?;
+    }
+    restart(&runtime)
+}
+
+/// How records come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Load {
+    /// At a fixed rate.
+    Paced,
+    /// Each appender appends again as soon as its record is durable.
+    Closed,
+}
+
+/// Something that makes records durable.
+trait Store: Send + Sync + 'static {
+    /// Returns when the record is durable.
+    fn append(&self, payload: &[u8]) -> impl Future<Output = ()> + Send;
+    /// Reads every record; gives their number.
+    fn read_all(&self) -> Result<u64>;
+}
+
+fn measure<S: Store>(
+    runtime: &tokio::runtime::Runtime,
+    name: &str,
+    load: Load,
+    run: Duration,
+    open: impl FnOnce(&Path) -> Result<S>,
+) -> Result<()> {
+    let folder = tempfile::tempdir_in("target")?;
+    let store = Arc::new(open(folder.path())?);
+    let cpu_before = cpu();
+    let started = Instant::now();
+    let deadline = started + run;
+    let mut waits: Vec<u32> = runtime.block_on(async {
+        let appenders: Vec<_> = (0..APPENDERS)
+            .map(|appender| {
+                tokio::spawn(append_until(Arc::clone(&store), load, appender, deadline))
+            })
+            .collect();
+        let mut waits = Vec::new();
+        for appender in appenders {
+            waits.extend(appender.await.expect("no appender panics"));
+        }
+        waits
+    });
+    let seconds = started.elapsed().as_secs_f64();
+    let records = waits.len() as u64;
+    let cpu_us = (cpu() - cpu_before).as_secs_f64() * 1e6 / records as f64;
+    waits.sort_unstable();
+    let milliseconds = |part: f64| f64::from(waits[(waits.len() as f64 * part) as usize]) / 1000.0;
+    let disk_bytes = bytes_in(folder.path())? / records;
+    let reading = Instant::now();
+    let read = store.read_all()?;
+    let read_rate = read as f64 / reading.elapsed().as_secs_f64();
+    ensure!(read == records || name == "nothing", "{name} gave {read} of {records} records back");
+    let load = if load == Load::Paced { "10,000/s" } else { "closed loop" };
+    println!(
+        "| {name} | {load} | {:.0} | {:.2} ms | {:.2} ms | {cpu_us:.1} | {disk_bytes} | {read_rate:.0} |",
+        records as f64 / seconds,
+        milliseconds(0.5),
+        milliseconds(0.99),
+    );
+    Ok(())
+}
+
+/// One appender; gives the wait of each of its records, in microseconds.
+async fn append_until(
+    store: Arc<impl Store>,
+    load: Load,
+    appender: u64,
+    deadline: Instant,
+) -> Vec<u32> {
+    let payload: Vec<u8> = (0..RECORD_BYTES).map(|index| b'a' + (index % 26) as u8).collect();
+    let interval = Duration::from_secs(1) * APPENDERS as u32 / PACED_PER_SECOND as u32;
+    let mut planned = Instant::now() + interval * appender as u32 / APPENDERS as u32;
+    let mut waits = Vec::new();
+    while Instant::now() < deadline {
+        if load == Load::Paced {
+            tokio::time::sleep_until(planned.into()).await;
+            planned += interval;
+        }
+        let started = Instant::now();
+        store.append(&payload).await;
+        waits.push(u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX));
+    }
+    waits
+}
+
+/// User and system time of all threads of this process.
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Bytes that the files of a folder take on disk.
+fn bytes_in(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { bytes_in(&entry.path())? } else { metadata.blocks() * 512 };
+    }
+    Ok(bytes)
+}
+
+/// How long the journal takes to open again, with a gigabyte in it.
+fn restart(runtime: &tokio::runtime::Runtime) -> Result<()> {
+    let folder = tempfile::tempdir_in("target")?;
+    let journal = DiskJournal::open(folder.path(), Options::default())?;
+    let payload = [b'x'; RECORD_BYTES];
+    let mut last = None;
+    while journal.stats().appended_end < RESTART_RECORDS {
+        match journal.append(&payload) {
+            Ok(ticket) => last = Some(ticket),
+            Err(_busy) => std::thread::sleep(COMMIT_INTERVAL),
+        }
+    }
+    let last = last.context("records were appended")?;
+    runtime.block_on(journal.synced(&last))?;
+    let bytes = journal.stats().bytes;
+    drop(journal);
+    let started = Instant::now();
+    let journal = DiskJournal::open(folder.path(), Options::default())?;
+    let ready = started.elapsed();
+    ensure!(journal.stats().synced_end == RESTART_RECORDS, "records are missing after the restart");
+    println!(
+        "\nRestart with {} MB in the page cache: ready after {} ms.",
+        bytes >> 20,
+        ready.as_millis()
+    );
+    Ok(())
+}
+
+struct Nothing;
+
+impl Store for Nothing {
+    async fn append(&self, _payload: &[u8]) {}
+
+    fn read_all(&self) -> Result<u64> {
+        Ok(0)
+    }
+}
+
+struct Own {
+    journal: DiskJournal,
+}
+
+impl Own {
+    fn open(path: &Path) -> Result<Self> {
+        let options = Options { bytes_max: 64 << 30, ..Options::default() };
+        Ok(Self { journal: DiskJournal::open(path, options)? })
+    }
+}
+
+impl Store for Own {
+    async fn append(&self, payload: &[u8]) {
+        let ticket =
+            self.journal.append(payload).expect("the buffer holds a record of each appender");
+        self.journal.synced(&ticket).await.expect("the disk works");
+    }
+
+    fn read_all(&self) -> Result<u64> {
+        let mut reader = DiskReader::open(self.journal.directory())?;
+        let mut next = 0;
+        loop {
+            let entries = reader.read(next, 10_000, 16 << 20)?;
+            let Some(last) = entries.last() else { return Ok(next) };
+            next = last.next_offset();
+        }
+    }
+}
+
+/// A library that stores a group of records in one durable commit.
+trait Library: Send + Sync + 'static {
+    fn commit(&self, first: u64, records: &[u8]) -> Result<()>;
+    fn read_all(&self) -> Result<u64>;
+}
+
+/// Group commit for a library: the journal's own way of waiting, so that only storing differs.
+struct Grouped<L> {
+    shared: Arc<Shared<L>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+struct Shared<L> {
+    library: L,
+    filling: Mutex<Filling>,
+    wake: Condvar,
+    end: AtomicU64,
+}
+
+#[derive(Default)]
+struct Filling {
+    records: Vec<u8>,
+    group: Arc<Group>,
+    closing: bool,
+}
+
+#[derive(Default)]
+struct Group {
+    is_durable: AtomicBool,
+    notify: Notify,
+}
+
+impl<L: Library> Grouped<L> {
+    fn open(library: L) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            library,
+            filling: Mutex::default(),
+            wake: Condvar::new(),
+            end: AtomicU64::new(0),
+        });
+        let thread = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.run()
+        });
+        Ok(Self { shared, thread: Some(thread) })
+    }
+}
+
+impl<L: Library> Shared<L> {
+    fn run(&self) {
+        loop {
+            let filling = self.filling.lock().expect("nothing panics with the lock held");
+            let waited = self
+                .wake
+                .wait_while(filling, |filling| filling.records.is_empty() && !filling.closing);
+            let mut filling = waited.expect("nothing panics with the lock held");
+            if filling.records.is_empty() {
+                return;
+            }
+            let records = std::mem::take(&mut filling.records);
+            let group = std::mem::take(&mut filling.group);
+            drop(filling);
+            let started = Instant::now();
+            let first = self.end.load(Ordering::Relaxed);
+            self.library.commit(first, &records).expect("the disk works");
+            self.end.store(first + (records.len() / RECORD_BYTES) as u64, Ordering::Relaxed);
+            group.is_durable.store(true, Ordering::Release);
+            group.notify.notify_waiters();
+            let is_busy = records.len() / RECORD_BYTES > BUSY_RECORDS;
+            let interval = if is_busy { COMMIT_INTERVAL_BUSY } else { COMMIT_INTERVAL };
+            std::thread::sleep(interval.saturating_sub(started.elapsed()));
+        }
+    }
+}
+
+impl<L: Library> Store for Grouped<L> {
+    async fn append(&self, payload: &[u8]) {
+        let group = {
+            let mut filling =
+                self.shared.filling.lock().expect("nothing panics with the lock held");
+            if filling.records.is_empty() {
+                self.shared.wake.notify_one();
+            }
+            filling.records.extend_from_slice(payload);
+            Arc::clone(&filling.group)
+        };
+        let mut notified = std::pin::pin!(group.notify.notified());
+        notified.as_mut().enable();
+        if !group.is_durable.load(Ordering::Acquire) {
+            notified.await;
+        }
+    }
+
+    fn read_all(&self) -> Result<u64> {
+        self.shared.library.read_all()
+    }
+}
+
+impl<L> Drop for Grouped<L> {
+    fn drop(&mut self) {
+        self.shared.filling.lock().expect("nothing panics with the lock held").closing = true;
+        self.shared.wake.notify_one();
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the commit thread does not panic");
+        }
+    }
+}
+
+struct Redb(redb::Database);
+
+impl Redb {
+    fn open(path: &Path) -> Result<Self> {
+        Ok(Self(redb::Database::create(path.join("redb"))?))
+    }
+}
+
+impl Library for Redb {
+    fn commit(&self, first: u64, records: &[u8]) -> Result<()> {
+        let transaction = self.0.begin_write()?;
+        {
+            let mut table = transaction.open_table(TABLE)?;
+            for (offset, record) in (first..).zip(records.chunks_exact(RECORD_BYTES)) {
+                table.insert(offset, record)?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn read_all(&self) -> Result<u64> {
+        let transaction = self.0.begin_read()?;
+        let mut count = 0;
+        for entry in transaction.open_table(TABLE)?.iter()? {
+            let (_, value) = entry?;
+            count += u64::from(value.value().len() == RECORD_BYTES);
+        }
+        Ok(count)
+    }
+}
+
+struct Fjall {
+    database: fjall::Database,
+    keyspace: fjall::Keyspace,
+}
+
+impl Fjall {
+    fn open(path: &Path) -> Result<Self> {
+        let database = fjall::Database::builder(path.join("fjall")).open()?;
+        let keyspace = database.keyspace("log", fjall::KeyspaceCreateOptions::default)?;
+        Ok(Self { database, keyspace })
+    }
+}
+
+impl Library for Fjall {
+    fn commit(&self, first: u64, records: &[u8]) -> Result<()> {
+        let mut batch = self.database.batch().durability(Some(fjall::PersistMode::SyncData));
+        for (offset, record) in (first..).zip(records.chunks_exact(RECORD_BYTES)) {
+            batch.insert(&self.keyspace, offset.to_be_bytes(), record);
+        }
+        Ok(batch.commit()?)
+    }
+
+    fn read_all(&self) -> Result<u64> {
+        let mut count = 0;
+        for entry in self.keyspace.iter() {
+            let (_, value) = entry.into_inner()?;
+            count += u64::from(value.len() == RECORD_BYTES);
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,7 @@
+//! Settling on the real engine: each rule as a story worked out by hand, then random worlds against a second reading of the rules.
+
+mod durable;
+mod election;
+mod order;
+mod rules;
+mod world;
