@@ -8,6 +8,7 @@
 
 mod env;
 
+mod docs;
 mod engine;
 mod report;
 mod settle;
