@@ -42,8 +42,10 @@ fn the_readme_has_every_config_key_with_its_default_and_why() {
 
 #[test]
 fn the_readme_has_every_refusal() {
-    let rows: Vec<&str> =
-        CHECK.lines().filter_map(|line| line.strip_prefix("//! ").filter(|row| row.starts_with('|'))).collect();
+    let rows: Vec<&str> = CHECK
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! ").filter(|row| row.starts_with('|')))
+        .collect();
     assert!(rows.len() > 10, "no table in src/check/mod.rs");
     let table = format!("{}\n", rows.join("\n"));
     assert!(README.contains(&table), "README.md lacks the table of src/check/mod.rs:\n{table}");
