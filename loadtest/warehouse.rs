@@ -237,11 +237,20 @@ pub async fn reconcile_with(
 ) -> Result<Reconciliation, WarehouseError> {
     let deadline = Instant::now() + patience.wait;
     let promised = ledger.durable().count() as u64;
-    let mut last = None;
+    let (mut last, mut told) = (None, false);
     let mut quiet_since = Instant::now();
     while Instant::now() < deadline {
-        // A warehouse that is away may come back before the deadline; the last look tells.
-        let count = warehouse.count(ledger).await.ok();
+        let count = match warehouse.count(ledger).await {
+            Ok(count) => Some(count),
+            // A warehouse that is away may come back before the deadline; the last look tells.
+            Err(error) => {
+                if last.is_some() || !told {
+                    eprintln!("waiting: {:#}", anyhow::Error::from(error));
+                    told = true;
+                }
+                None
+            }
+        };
         if count != last || count.is_none() {
             (last, quiet_since) = (count, Instant::now());
         }

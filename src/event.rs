@@ -273,10 +273,7 @@ pub enum Unreadable {
 impl Event {
     /// The record's bytes: one line of JSON.
     pub fn to_record(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(768);
-        serde_json::to_writer(&mut bytes, self)
-            .expect("an event has string keys only and a Vec takes every write");
-        bytes
+        crate::event_json::write(self)
     }
 
     /// Reads a record.

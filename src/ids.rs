@@ -163,7 +163,9 @@ impl VisitorId {
 
 impl fmt::Display for VisitorId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:032x}", self.0)
+        // Several times as fast as `{:032x}`, and every cookie is written with it.
+        let mut digits = [0; 32];
+        formatter.write_str(uuid::Uuid::from_u128(self.0).simple().encode_lower(&mut digits))
     }
 }
 

@@ -22,6 +22,7 @@
 // What every stage speaks of.
 pub mod config;
 pub mod event;
+mod event_json;
 pub mod ids;
 pub mod keys;
 pub mod money;

@@ -4,136 +4,94 @@
 //! has already, that are ours, or that name a person; an incoming query that would make the URL too long. Promises: scheme,
 //! host, port, path and fragment are the registry's, whatever the query says: only encoded parameters are added.
 
-use std::borrow::Cow;
-
 use form_urlencoded::byte_serialize;
 use url::{Position, Url};
 
 use crate::check::flags::{Flag, Flags};
-use crate::check::origin::Taken;
+use crate::check::names::Name;
 use crate::check::redact::looks_like_email;
 
 /// The longest URL that is sent (DOMAIN.md 6).
 const BYTES_MAX: usize = 8 * 1024;
 
-/// Parameters that name a person: they stay out of URLs that we make (DOMAIN.md 2.1, 2.5).
-const PERSONAL: &[&str] = &[
-    "email",
-    "e-mail",
-    "e_mail",
-    "mail",
-    "emailaddress",
-    "email_address",
-    "email-address",
-    "your-email",
-    "user_email",
-    "phone",
-    "telephone",
-    "tel",
-    "mobile",
-    "cell",
-    "fax",
-    "phone_number",
-    "phonenumber",
-    "name",
-    "full_name",
-    "fullname",
-    "your-name",
-    "first_name",
-    "firstname",
-    "fname",
-    "given-name",
-    "last_name",
-    "lastname",
-    "lname",
-    "surname",
-    "family-name",
-    "street",
-    "address",
-    "address1",
-    "zip",
-    "postcode",
-    "postal_code",
-    "birthday",
-    "birthdate",
-    "dob",
-    "ssn",
-    "iban",
-    "password",
-    "passwd",
-    "pwd",
-    "mc_eid",
-    "_kx",
-    "mkt_tok",
-    "vero_id",
-];
+/// Room for our click id and a few parameters, so that the text is allocated once.
+const PASSED_BYTES_USUAL: usize = 192;
 
-/// A destination being built.
-#[derive(Debug)]
-pub struct Destination<'a> {
-    url: &'a Url,
-    click_parameter: &'a str,
-    own: Vec<Cow<'a, str>>,
-    passed: String,
+/// A destination of the registry, taken apart once.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Everything before the fragment, with what a first parameter of ours has to follow.
+    base: String,
+    /// With its `#`; empty when there is none.
+    fragment: String,
+    /// Names of the parameters that it has of its own.
+    own: Vec<String>,
+    /// The name under which the destination gets our click id.
+    click_parameter: String,
 }
 
-impl<'a> Destination<'a> {
-    /// Starts from the registry's URL. `click_parameter` is the name under which the destination gets our click id;
-    /// `see` is shown each parameter that the URL has of its own.
-    pub fn new(url: &'a Url, click_parameter: &'a str, mut see: impl FnMut(&str, &str)) -> Self {
-        let mut own = Vec::new();
-        for (name, value) in url.query_pairs() {
-            see(&name, &value);
-            own.push(name);
+impl Destination {
+    /// Takes the registry's URL apart.
+    pub fn new(url: &Url, click_parameter: &str) -> Self {
+        let mut base = url[..Position::AfterQuery].to_owned();
+        base.push_str(match url.query() {
+            None => "?",
+            Some("") => "",
+            Some(_) => "&",
+        });
+        Self {
+            base,
+            fragment: url.fragment().map(|fragment| format!("#{fragment}")).unwrap_or_default(),
+            own: url.query_pairs().map(|(name, _)| name.into_owned()).collect(),
+            click_parameter: click_parameter.to_owned(),
         }
-        Self { url, click_parameter, own, passed: String::new() }
     }
 
-    /// Passes one incoming parameter on, unless there is a reason not to.
-    pub fn pass(&mut self, name: &str, value: &str, taken: Taken, flags: &mut Flags) {
-        let ours = matches!(taken, Taken::ClickId | Taken::SubId) || name == self.click_parameter;
-        if ours || name.is_empty() || self.own.iter().any(|own| own == name) {
+    /// Begins one visitor's URL.
+    pub fn begin(&self) -> Passage<'_> {
+        let mut text =
+            String::with_capacity(self.base.len() + self.fragment.len() + PASSED_BYTES_USUAL);
+        text.push_str(&self.base);
+        Passage { destination: self, text }
+    }
+}
+
+/// One visitor's URL, being built.
+pub struct Passage<'a> {
+    destination: &'a Destination,
+    text: String,
+}
+
+impl Passage<'_> {
+    /// Passes one incoming parameter on, unless there is a reason not to. `known` is what its name means.
+    pub fn pass(&mut self, name: &str, value: &str, known: Name, flags: &mut Flags) {
+        let Destination { own, click_parameter, .. } = self.destination;
+        let ours = matches!(known, Name::ClickId | Name::SubId(_)) || name == click_parameter;
+        if ours || name.is_empty() || own.iter().any(|own| own == name) {
             return;
         }
-        if PERSONAL.iter().any(|personal| personal.eq_ignore_ascii_case(name))
-            || looks_like_email(value)
-            || looks_like_email(name)
-        {
+        if known == Name::Personal || looks_like_email(value) || looks_like_email(name) {
             flags.set(Flag::PersonalInUrl);
             return;
         }
         // What is over the limit is not sent anyway (see `finish`), so it need not be collected either.
-        if self.passed.len() <= BYTES_MAX {
-            push_pair(&mut self.passed, name, value);
+        if self.text.len() <= BYTES_MAX {
+            push_pair(&mut self.text, name, value);
         }
     }
 
     /// The URL, with our click id as its last parameter.
-    pub fn finish(self, click_id: &str) -> String {
-        let base = &self.url[..Position::AfterQuery];
-        let fragment = self.url.fragment();
-        let fixed = base.len()
-            + fragment.map_or(0, |fragment| fragment.len() + 1)
-            + self.click_parameter.len()
-            + click_id.len()
-            + 3;
-        let passed = if fixed + self.passed.len() <= BYTES_MAX { self.passed.as_str() } else { "" };
-        let mut text = String::with_capacity(fixed + passed.len());
-        text.push_str(base);
-        match self.url.query() {
-            None => text.push('?'),
-            Some("") => {}
-            Some(_) => text.push('&'),
+    pub fn finish(mut self, click_id: &str) -> String {
+        let Destination { base, fragment, click_parameter, .. } = self.destination;
+        let ending = click_parameter.len() + 1 + click_id.len() + fragment.len();
+        if self.text.len() + ending > BYTES_MAX {
+            self.text.truncate(base.len());
         }
-        text.push_str(passed);
-        push_pair(&mut text, self.click_parameter, click_id);
-        // Each passed pair begins what follows it; ours is the last.
-        text.pop();
-        if let Some(fragment) = fragment {
-            text.push('#');
-            text.push_str(fragment);
-        }
-        text
+        push_pair(&mut self.text, click_parameter, click_id);
+        // Each pair ends with what the next one needs; ours is the last.
+        self.text.pop();
+        self.text.push_str(fragment);
+        self.text
     }
 }
 
@@ -148,19 +106,17 @@ fn push_pair(text: &mut String, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::origin::Trail;
     use crate::receive::pairs::pairs;
     use proptest::prelude::*;
 
     fn follow(url: &Url, parameter: &str, query: &str) -> (String, Vec<String>) {
-        let mut trail = Trail::default();
-        let mut destination = Destination::new(url, parameter, |_, _| {});
+        let destination = Destination::new(url, parameter);
+        let mut passage = destination.begin();
         let mut flags = Flags::default();
         for pair in pairs(query.as_bytes()) {
-            let taken = trail.take_parameter(&pair.name, &pair.value);
-            destination.pass(&pair.name, &pair.value, taken, &mut flags);
+            passage.pass(&pair.name, &pair.value, Name::of(&pair.name), &mut flags);
         }
-        (destination.finish("CLICK-ID_1"), flags.words())
+        (passage.finish("CLICK-ID_1"), flags.words())
     }
 
     fn to(url: &str, query: &str) -> String {

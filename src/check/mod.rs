@@ -32,6 +32,7 @@ use hyper::StatusCode;
 pub mod destination;
 pub mod flags;
 pub mod limits;
+pub mod names;
 pub mod origin;
 pub mod redact;
 pub mod return_url;

@@ -4,14 +4,14 @@
 //! came with them. Promises: the first value of a name wins, so that whoever is asked first (the registry) decides;
 //! names are stored in their canonical spelling, values raw but cut and redacted.
 
+use url::Url;
+
 use crate::check::flags::{Flag, Flags};
+use crate::check::names::{Name, Utm};
 use crate::check::redact;
 use crate::event::Origin;
 use crate::keys::Keys;
 use crate::tokens::{ClickClaim, verify_click};
-
-/// The parameter that carries our own click id.
-pub const CLICK_ID: &str = "lt";
 
 /// Campaign values are cut here: longer ones are no names.
 const UTM_BYTES_MAX: usize = 512;
@@ -28,81 +28,8 @@ const PATH_BYTES_MAX: usize = 512;
 /// A host has at most 253 characters.
 const HOST_BYTES_MAX: usize = 253;
 
-/// Click ids of ad platforms and affiliate networks (DOMAIN.md 2.5): unmistakable, so a form's field of that name is one.
-const AD_CLICK_IDS: &[&str] = &[
-    "gclid",
-    "gclsrc",
-    "gbraid",
-    "wbraid",
-    "dclid",
-    "gad_source",
-    "gad_campaignid",
-    "srsltid",
-    "fbclid",
-    "msclkid",
-    "ttclid",
-    "li_fat_id",
-    "twclid",
-    "rdt_cid",
-    "ScCid",
-    "epik",
-    "qclid",
-    "yclid",
-    "ymclid",
-    "tblci",
-    "dicbo",
-    "obclid",
-    "vmcid",
-    "ko_click_id",
-    "irclickid",
-    "cjevent",
-    "awc",
-    "sscid",
-    "ranSiteID",
-    "tduid",
-    "clickref",
-    "admitad_uid",
-    "dub_id",
-    "mc_cid",
-];
-
-/// Parameters of referral tools: plain words, so they count in a link's query only, never in a form's fields.
-const REFERRAL_IDS: &[&str] = &[
-    "via", "ref", "aff", "fpr", "tap_a", "tap_s", "rfsn", "ps_xid", "gspk", "mpid", "_hsenc",
-    "_hsmi",
-];
-
-/// What other systems call the first sub ids.
-const SUB_ALIASES: &[(&str, &str)] = &[
-    ("subid", "sub1"),
-    ("sub_id", "sub1"),
-    ("aff_sub", "sub1"),
-    ("aff_sub2", "sub2"),
-    ("aff_sub3", "sub3"),
-    ("aff_sub4", "sub4"),
-    ("aff_sub5", "sub5"),
-];
-
-const SUBS: &[&str] = &[
-    "sub1", "sub2", "sub3", "sub4", "sub5", "sub6", "sub7", "sub8", "sub9", "sub10", "sub11",
-    "sub12", "sub13", "sub14", "sub15", "sub16", "sub17", "sub18", "sub19", "sub20",
-];
-
-/// What a parameter turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// Our click id.
-    ClickId,
-    /// A campaign value or an ad click id: kept, and passed on to destinations.
-    Campaign,
-    /// A sub id: kept, and passed on to nobody.
-    SubId,
-    /// None of ours.
-    No,
-}
-
 /// Collects an [`Origin`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Trail {
     /// What has been collected.
     pub origin: Origin,
@@ -113,56 +40,56 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Looks at a parameter of a link or page.
-    pub fn take_parameter(&mut self, name: &str, value: &str) -> Taken {
-        match self.take_field(name, value) {
-            Taken::No => match find(REFERRAL_IDS, name) {
-                Some(known) => self.click_id_of_others(known, value),
-                None => Taken::No,
-            },
-            taken => taken,
+    /// Looks at a parameter of a link or page; says what it is.
+    pub fn take_parameter(&mut self, name: &str, value: &str) -> Name {
+        let name = Name::of(name);
+        if let Name::Referral(known) = name {
+            self.click_id_of_others(known, value);
+        } else {
+            self.take(name, value);
         }
+        name
     }
 
-    /// Looks at a form's field: like a parameter, but plain words are left to the form.
-    pub fn take_field(&mut self, name: &str, value: &str) -> Taken {
-        if name == CLICK_ID {
-            if self.click_id.is_none() && !value.is_empty() {
+    /// Looks at a form's field; true when it is one of ours and none of the form's own.
+    pub fn take_field(&mut self, name: &str, value: &str) -> bool {
+        self.take(Name::of(name), value)
+    }
+
+    fn take(&mut self, name: Name, value: &str) -> bool {
+        match name {
+            Name::ClickId if self.click_id.is_none() && !value.is_empty() => {
                 self.click_id = Some(value.to_owned());
             }
-            return Taken::ClickId;
-        }
-        if let Some(slot) = utm(&mut self.origin, name) {
-            if slot.is_empty() && !value.is_empty() {
-                *slot = redact::value(value, UTM_BYTES_MAX, &mut self.flags);
+            Name::Utm(utm) => {
+                let slot = slot(&mut self.origin, utm);
+                if slot.is_empty() && !value.is_empty() {
+                    *slot = redact::value(value, UTM_BYTES_MAX, &mut self.flags);
+                }
             }
-            return Taken::Campaign;
-        }
-        if let Some(known) = sub_id(name) {
-            if !value.is_empty() && !self.origin.sub_ids.iter().any(|(had, _)| had == known) {
+            Name::SubId(known) if is_new(&self.origin.sub_ids, known, value) => {
                 let value = redact::value(value, SUB_ID_BYTES_MAX, &mut self.flags);
                 self.origin.sub_ids.push((known.to_owned(), value));
             }
-            return Taken::SubId;
+            Name::AdClickId(known) => self.click_id_of_others(known, value),
+            Name::ClickId | Name::SubId(_) => {}
+            Name::Referral(_) | Name::Personal | Name::Other => return false,
         }
-        match find(AD_CLICK_IDS, name) {
-            Some(known) => self.click_id_of_others(known, value),
-            None => Taken::No,
-        }
+        true
     }
 
     /// Click ids look like tokens because they are: only an e-mail address is kept out of them.
-    fn click_id_of_others(&mut self, known: &'static str, value: &str) -> Taken {
-        if !value.is_empty() && !self.origin.click_ids.iter().any(|(had, _)| had == known) {
-            let value = if redact::looks_like_email(value) {
-                self.flags.set(Flag::PersonalInUrl);
-                redact::REDACTED
-            } else {
-                redact::cut(value, CLICK_ID_BYTES_MAX, &mut self.flags)
-            };
-            self.origin.click_ids.push((known.to_owned(), value.to_owned()));
+    fn click_id_of_others(&mut self, known: &'static str, value: &str) {
+        if !is_new(&self.origin.click_ids, known, value) {
+            return;
         }
-        Taken::Campaign
+        let value = if redact::looks_like_email(value) {
+            self.flags.set(Flag::PersonalInUrl);
+            redact::REDACTED
+        } else {
+            redact::cut(value, CLICK_ID_BYTES_MAX, &mut self.flags)
+        };
+        self.origin.click_ids.push((known.to_owned(), value.to_owned()));
     }
 
     /// The `Referer` of a click or impression: the place where the link or ad stands.
@@ -181,15 +108,20 @@ impl Trail {
         }
     }
 
-    /// Where a redirect leads.
-    pub fn destination(&mut self, host: &str, path: &str) {
-        host.clone_into(&mut self.origin.landing_host);
-        self.origin.landing_path = redact::path(path, PATH_BYTES_MAX, &mut self.flags);
+    /// Where a redirect leads, and the campaign that its URL names.
+    pub fn destination(&mut self, url: &Url) {
+        url.host_str().unwrap_or("").clone_into(&mut self.origin.landing_host);
+        self.origin.landing_path = redact::path(url.path(), PATH_BYTES_MAX, &mut self.flags);
+        for (name, value) in url.query_pairs() {
+            self.take_parameter(&name, &value);
+        }
     }
 
     fn place(&mut self, url: &str) -> (String, String) {
         let Some((host, path)) = split_url(url) else { return <_>::default() };
-        (host.to_ascii_lowercase(), redact::path(path, PATH_BYTES_MAX, &mut self.flags))
+        let mut host = host.to_owned();
+        host.make_ascii_lowercase();
+        (host, redact::path(path, PATH_BYTES_MAX, &mut self.flags))
     }
 
     /// The click that this says it follows, if our keys signed it.
@@ -202,41 +134,18 @@ impl Trail {
     }
 }
 
-fn find(known: &[&'static str], name: &str) -> Option<&'static str> {
-    known.iter().find(|known| known.eq_ignore_ascii_case(name)).copied()
+fn is_new(had: &[(String, String)], known: &str, value: &str) -> bool {
+    !value.is_empty() && !had.iter().any(|(name, _)| name == known)
 }
 
-fn utm<'a>(origin: &'a mut Origin, name: &str) -> Option<&'a mut String> {
-    if !name.get(..4)?.eq_ignore_ascii_case("utm_") {
-        return None;
+fn slot(origin: &mut Origin, utm: Utm) -> &mut String {
+    match utm {
+        Utm::Source => &mut origin.utm_source,
+        Utm::Medium => &mut origin.utm_medium,
+        Utm::Campaign => &mut origin.utm_campaign,
+        Utm::Term => &mut origin.utm_term,
+        Utm::Content => &mut origin.utm_content,
     }
-    let is = |rest: &str| name[4..].eq_ignore_ascii_case(rest);
-    match name.len() {
-        10 if is("source") => Some(&mut origin.utm_source),
-        10 if is("medium") => Some(&mut origin.utm_medium),
-        12 if is("campaign") => Some(&mut origin.utm_campaign),
-        8 if is("term") => Some(&mut origin.utm_term),
-        11 if is("content") => Some(&mut origin.utm_content),
-        _ => None,
-    }
-}
-
-/// The canonical name of a sub id: `sub1` to `sub20`, from Keitaro's `sub_id_1` and a few others.
-fn sub_id(name: &str) -> Option<&'static str> {
-    if let Some((_, known)) = SUB_ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name))
-    {
-        return Some(known);
-    }
-    if !name.get(..3)?.eq_ignore_ascii_case("sub") {
-        return None;
-    }
-    let digits = match name.get(..7) {
-        Some(head) if head.eq_ignore_ascii_case("sub_id_") => &name[7..],
-        _ => &name[3..],
-    };
-    let number: usize =
-        (digits.len() <= 2 && !digits.starts_with(['0', '+'])).then(|| digits.parse().ok())??;
-    SUBS.get(number.checked_sub(1)?).copied()
 }
 
 /// Host (without user and port) and path (without query) of an absolute URL, as far as this needs no full parser.
@@ -266,13 +175,21 @@ mod tests {
     #[test]
     fn the_first_value_of_a_name_wins() {
         let mut trail = Trail::default();
-        assert_eq!(trail.take_parameter("utm_source", "registry"), Taken::Campaign);
-        assert_eq!(trail.take_parameter("UTM_Source", "stranger"), Taken::Campaign);
-        assert_eq!(trail.take_parameter("gclid", ""), Taken::Campaign);
-        assert_eq!(trail.take_parameter("gclid", "Cj0KCQ"), Taken::Campaign);
-        assert_eq!(trail.take_parameter("sccid", "s"), Taken::Campaign);
-        assert_eq!(trail.take_parameter("ref", "blog"), Taken::Campaign);
-        assert_eq!(trail.take_parameter("other", "x"), Taken::No);
+        for (name, value) in [
+            ("utm_source", "registry"),
+            ("UTM_Source", "stranger"),
+            ("gclid", ""),
+            ("gclid", "Cj0KCQ"),
+            ("gclid", "second"),
+            ("sccid", "s"),
+            ("ref", "blog"),
+            ("sub_id_2", "first"),
+            ("sub2", "second"),
+        ] {
+            assert!(!matches!(trail.take_parameter(name, value), Name::Other | Name::Personal));
+        }
+        assert_eq!(trail.take_parameter("other", "x"), Name::Other);
+        assert_eq!(trail.origin.sub_ids, [("sub2".to_owned(), "first".to_owned())]);
         assert_eq!(trail.origin.utm_source, "registry");
         let ids: Vec<_> = trail.origin.click_ids.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(ids, ["gclid", "ScCid", "ref"]);
@@ -281,28 +198,8 @@ mod tests {
     #[test]
     fn a_form_may_have_a_field_called_ref() {
         let mut trail = Trail::default();
-        assert_eq!(trail.take_field("ref", "order 7"), Taken::No);
-        assert_eq!(trail.take_field("gclid", "g"), Taken::Campaign);
-    }
-
-    #[test]
-    fn sub_ids_are_known_by_several_names() {
-        for (name, known) in [
-            ("sub1", Some("sub1")),
-            ("Sub20", Some("sub20")),
-            ("sub21", None),
-            ("sub0", None),
-            ("sub01", None),
-            ("sub", None),
-            ("sub_id_3", Some("sub3")),
-            ("subid", Some("sub1")),
-            ("aff_sub5", Some("sub5")),
-            ("subject", None),
-            ("süb1", None),
-            ("sub+1", None),
-        ] {
-            assert_eq!(sub_id(name), known, "{name}");
-        }
+        assert!(!trail.take_field("ref", "order 7") && !trail.take_field("email", "x"));
+        assert!(trail.take_field("gclid", "g") && trail.take_field("lt", ""));
     }
 
     #[test]

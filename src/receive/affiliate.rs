@@ -5,7 +5,7 @@
 
 use crate::check::Refusal;
 use crate::event::Promotion;
-use crate::receive::click::{self, Target};
+use crate::receive::click;
 use crate::receive::record::{Answer, Denied};
 use crate::receive::visit::Visit;
 
@@ -14,23 +14,12 @@ use crate::receive::visit::Visit;
 /// # Errors
 /// When this affiliate sends to no such offer.
 pub async fn answer(visit: &Visit<'_>, affiliate: &str, offer: &str) -> Result<Answer, Denied> {
-    let registry = &visit.edge.registry;
-    let affiliate = registry.affiliate(affiliate).ok_or(Refusal::NotFound)?;
-    let offer = registry.offer(offer).ok_or(Refusal::NotFound)?;
-    if !offer.affiliates.is_empty() && !offer.affiliates.contains(&affiliate.name) {
+    let edge = visit.edge;
+    let affiliate = edge.registry.affiliate(affiliate).ok_or(Refusal::NotFound)?;
+    let target = edge.targets.offer(offer).ok_or(Refusal::NotFound)?;
+    if !target.affiliates.is_empty() && !target.affiliates.contains(&affiliate.name) {
         return Err(Refusal::NotFound.into());
     }
-    let target = Target {
-        site: registry.site(&offer.site).ok_or(Refusal::NotFound)?,
-        destination: &offer.destination,
-        click_parameter: &offer.click_parameter,
-        numbers: [0, offer.number, affiliate.number],
-        promotion: Promotion {
-            affiliate: affiliate.name.clone(),
-            offer: offer.name.clone(),
-            ..Promotion::default()
-        },
-        price_currency: None,
-    };
-    Ok(click::follow(visit, target).await)
+    let promotion = Promotion { affiliate: affiliate.name.clone(), ..target.promotion.clone() };
+    Ok(click::follow(visit, target, promotion, affiliate.number).await)
 }

@@ -16,7 +16,7 @@ use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderNam
 use crate::check::Refusal;
 use crate::check::flags::Flag;
 use crate::check::limits::Level;
-use crate::check::origin::{Taken, Trail};
+use crate::check::origin::Trail;
 use crate::check::return_url;
 use crate::event::{EventType, FormPost, SourceKind};
 use crate::personal::PersonalText;
@@ -126,7 +126,7 @@ fn sort(visit: &Visit<'_>, site: &Site, posted: Fields) -> Result<Submission, Re
     let mut return_url = None;
     let mut filled = false;
     for (name, value) in posted.list {
-        if trail.take_field(&name, &value) != Taken::No {
+        if trail.take_field(&name, &value) {
             continue;
         }
         if return_url::is_name(&name) {

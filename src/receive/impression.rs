@@ -11,7 +11,6 @@ use crate::check::origin::Trail;
 use crate::check::{Refusal, redact};
 use crate::event::{EventType, FormPost, SourceKind};
 use crate::money::{Amount, Currency};
-use crate::receive::click;
 use crate::receive::pairs::{Pair, pairs};
 use crate::receive::record::{self, Answer, Denied};
 use crate::receive::visit::Visit;
@@ -61,20 +60,15 @@ pub async fn answer(visit: &Visit<'_>) -> Result<Answer, Denied> {
 }
 
 async fn impression(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Denied> {
-    let registry = &visit.edge.registry;
-    let link = registry.link_of_ad(&asked.ad).ok_or(Refusal::NotFound)?;
-    let site = registry.site(&link.site).ok_or(Refusal::NotFound)?;
-    let mut trail = Trail::default();
+    let target = visit.edge.targets.ad(&asked.ad).ok_or(Refusal::NotFound)?;
+    // As with a click, the registry's campaign values are there first, so that they win.
+    let mut trail = target.trail.clone();
     trail.referrer(&visit.referer());
-    // As with a click, the registry's campaign values come first, so that they win.
-    for (name, value) in link.destination.query_pairs() {
-        trail.take_parameter(&name, &value);
-    }
     for pair in &asked.others {
         trail.take_parameter(&pair.name, &pair.value);
     }
-    let mut promotion = click::promotion(link);
-    let mut price_currency = link.currency;
+    let mut promotion = target.promotion.clone();
+    let mut price_currency = target.price_currency;
     if !asked.placement.is_empty() {
         promotion.placement =
             redact::value(&asked.placement, PLACEMENT_BYTES_MAX, &mut trail.flags);
@@ -91,7 +85,7 @@ async fn impression(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Deni
             trail.flags.set(Flag::CurrencyUnreadable);
         }
     }
-    let (mut event, _) = visit.event(EventType::Impression, SourceKind::Pixel, site, trail);
+    let (mut event, _) = visit.event(EventType::Impression, SourceKind::Pixel, &target.site, trail);
     event.promotion = promotion;
     event.price_currency = price_currency;
     Ok(record::pixel(visit, &event).await)

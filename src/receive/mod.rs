@@ -35,6 +35,7 @@ mod record;
 mod reply;
 mod route;
 pub mod tally;
+mod target;
 mod visit;
 
 #[cfg(test)]
@@ -52,6 +53,8 @@ pub struct Edge {
     pub settings: config::Edge,
     /// What the doors know.
     pub registry: Arc<Registry>,
+    /// What redirects lead to.
+    targets: target::Targets,
     /// Signs and verifies tokens.
     pub keys: Arc<Keys>,
     /// For the hash of a browser's day.
@@ -83,6 +86,7 @@ impl Edge {
     ) -> Result<Self, getrandom::Error> {
         Ok(Self {
             settings: config.edge.clone(),
+            targets: target::Targets::new(&registry),
             registry,
             keys,
             salt,

@@ -11,7 +11,7 @@ use hyper::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
     RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{Response, StatusCode};
+use hyper::{HeaderMap, Response, StatusCode};
 
 use crate::check::Refusal;
 
@@ -73,9 +73,18 @@ fn thousandths(text: &str) -> u32 {
     digits.chain(std::iter::repeat(0)).take(3).fold(0, |sum, digit| sum * 10 + digit)
 }
 
-fn plain(status: StatusCode, body: impl Into<Bytes>, content_type: &'static str) -> Reply {
-    let mut reply = Response::new(Full::new(body.into()));
+/// Room for the headers of every reply, so that the map is allocated once.
+const HEADERS_USUAL: usize = 8;
+
+fn bare(status: StatusCode, body: Full<Bytes>) -> Reply {
+    let mut reply = Response::new(body);
     *reply.status_mut() = status;
+    *reply.headers_mut() = HeaderMap::with_capacity(HEADERS_USUAL);
+    reply
+}
+
+fn plain(status: StatusCode, body: impl Into<Bytes>, content_type: &'static str) -> Reply {
+    let mut reply = bare(status, Full::new(body.into()));
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -103,8 +112,7 @@ pub fn gif(status: StatusCode) -> Reply {
 
 /// A click's answer. `location` comes from [`crate::check::destination`]: ASCII without spaces by construction.
 pub fn redirect(location: String) -> Reply {
-    let mut reply = Response::new(Full::default());
-    *reply.status_mut() = StatusCode::FOUND;
+    let mut reply = bare(StatusCode::FOUND, Full::default());
     let headers = reply.headers_mut();
     let location = HeaderValue::try_from(location).expect("a serialised URL is visible ASCII");
     headers.insert(LOCATION, location);
@@ -116,8 +124,7 @@ pub fn redirect(location: String) -> Reply {
 
 /// A form's answer where there is a page to go to.
 pub fn see_other(location: String) -> Reply {
-    let mut reply = Response::new(Full::default());
-    *reply.status_mut() = StatusCode::SEE_OTHER;
+    let mut reply = bare(StatusCode::SEE_OTHER, Full::default());
     let headers = reply.headers_mut();
     let location = HeaderValue::try_from(location).expect("a serialised URL is visible ASCII");
     headers.insert(LOCATION, location);
@@ -199,8 +206,7 @@ pub fn share(reply: &mut Reply, origin: Option<&HeaderValue>) {
 
 /// The answer to a preflight; its permission comes with [`share`].
 pub fn preflight() -> Reply {
-    let mut reply = Response::new(Full::default());
-    *reply.status_mut() = StatusCode::NO_CONTENT;
+    let mut reply = bare(StatusCode::NO_CONTENT, Full::default());
     let headers = reply.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));

@@ -45,7 +45,7 @@ pub fn attribution(answer: &Answer) -> String {
         ),
         ReportName::Affiliates => format!(
             "payout by evidence: the affiliate click that the conversion names (click id), else the last one of its cookie, \
-             else of its daily hash; {window}"
+             else of its daily hash; {window}; leads earn none"
         ),
     }
 }

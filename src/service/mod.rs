@@ -66,7 +66,8 @@ pub fn settle(config: Config, once: bool) -> Result<ExitCode> {
             return settle.run_once(&stop).await;
         }
         let metrics = parts::Metrics::default();
-        let ops = parts::ops(config, config.settle.ops_listen, metrics, settle.checks(), &stop).await?;
+        let ops =
+            parts::ops(config, config.settle.ops_listen, metrics, settle.checks(), &stop).await?;
         tracing::info!("settle ready");
         settle.run(stop).await;
         ops.await.context("the ops listener ended")

@@ -241,7 +241,12 @@ impl Settle {
         }
         loop {
             let report = self.settler.run_once(&mut self.versions).await?;
-            tracing::info!(records = report.records, conversions = report.conversions, more = report.more, "settled");
+            tracing::info!(
+                records = report.records,
+                conversions = report.conversions,
+                more = report.more,
+                "settled"
+            );
             if !report.more {
                 return Ok(());
             }

@@ -82,7 +82,10 @@ impl Seat {
         if before != 0 && now.saturating_sub(before) >= millis(FRESH) {
             // Doubt first: whoever sees the fresh turn must see the doubt.
             self.doubted_until.store(now + millis(DOUBT), Ordering::Release);
-            tracing::warn!(slept_ms = now - before, "settle: this process slept; waiting to hear whether it still leads");
+            tracing::warn!(
+                slept_ms = now - before,
+                "settle: this process slept; waiting to hear whether it still leads"
+            );
         }
         self.turned_at.store(now, Ordering::Release);
     }
@@ -109,7 +112,8 @@ fn millis(duration: Duration) -> u64 {
 /// Milliseconds since boot, the time of a suspended machine included.
 fn since_boot() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000
+        + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
 /// The membership's callbacks; they run in its thread.
@@ -214,7 +218,9 @@ impl Election {
     pub(super) async fn next(&self, floor: u64) -> Result<u64, VersionError> {
         if !self.leads() {
             return match self.seat.failure().clone() {
-                Some(reason) => Err(VersionError::Log { action: "taking part in the election", reason }),
+                Some(reason) => {
+                    Err(VersionError::Log { action: "taking part in the election", reason })
+                }
                 None => Err(VersionError::Lost),
             };
         }

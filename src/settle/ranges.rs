@@ -73,8 +73,9 @@ impl Queue<'_> {
         let following =
             self.batches.iter().take_while(|batch| batch.from_offset <= self.end).count();
         // Where two begin at or before the end, the one that reaches further holds the other's rest.
-        let next =
-            self.batches[..following].iter().max_by_key(|batch| (batch.end_offset, batch.from_offset));
+        let next = self.batches[..following]
+            .iter()
+            .max_by_key(|batch| (batch.end_offset, batch.from_offset));
         self.batches = &self.batches[following..];
         let next = next.filter(|batch| batch.end_offset > self.end)?;
         self.end = next.end_offset;
@@ -104,8 +105,7 @@ impl Plan {
             .map(|batches| {
                 plan.more |= batches.len() >= BATCHES_MAX;
                 let partition = partition_of(&batches[0]);
-                let start =
-                    plan.ends.get(&partition).copied().unwrap_or(batches[0].from_offset);
+                let start = plan.ends.get(&partition).copied().unwrap_or(batches[0].from_offset);
                 (partition, Queue { batches, from: start, end: start })
             })
             .collect();

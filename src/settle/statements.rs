@@ -18,13 +18,15 @@ use crate::store::short;
 const POSITIONS: &str = "SELECT log_epoch, log_partition, next_offset FROM settle_positions FINAL ORDER BY log_epoch, log_partition";
 const BATCHES: &str = include_str!("sql/batches.sql");
 const AFFECTED: &str = include_str!("sql/affected.sql");
-const COUNT_AFFECTED: &str = "SELECT count() FROM settle_conversions WHERE version = {version:UInt64}";
+const COUNT_AFFECTED: &str =
+    "SELECT count() FROM settle_conversions WHERE version = {version:UInt64}";
 const JOIN: &str = include_str!("sql/join.sql");
 const REPEATS: &str = include_str!("sql/repeats.sql");
 const PAYOUT: &str = include_str!("sql/payout.sql");
 const CLICKS: &str = include_str!("sql/clicks.sql");
 const POSITIONS_WRITTEN: &str = include_str!("sql/positions.sql");
-const COUNT_TERMS: &str = "SELECT uniqExact(kind, number) FROM settle_registry WHERE fingerprint = {registry:UInt64}";
+const COUNT_TERMS: &str =
+    "SELECT uniqExact(kind, number) FROM settle_registry WHERE fingerprint = {registry:UInt64}";
 const HIGHEST_VERSION: &str = "SELECT max(version) FROM (SELECT version FROM settle_positions UNION ALL SELECT version FROM conversion_clicks \
      UNION ALL SELECT version FROM payout_attribution UNION ALL SELECT version FROM settle_conversions)";
 
@@ -238,5 +240,8 @@ fn with_ends(query: Query, plan: &Plan) -> Query {
     let epochs: Vec<u64> = plan.ends.keys().map(|(epoch, _)| *epoch).collect();
     let partitions: Vec<u16> = plan.ends.keys().map(|(_, partition)| *partition).collect();
     let offsets: Vec<u64> = plan.ends.values().copied().collect();
-    query.param("end_epochs", epochs).param("end_partitions", partitions).param("end_offsets", offsets)
+    query
+        .param("end_epochs", epochs)
+        .param("end_partitions", partitions)
+        .param("end_offsets", offsets)
 }

@@ -121,7 +121,8 @@ mod tests {
         let terms = Terms::of(&demo, 30);
         assert_eq!(terms.fingerprint, Terms::of(&Registry::load("").unwrap(), 30).fingerprint);
         assert_eq!(terms.windows_ms, [30 * DAY_MS]);
-        let text = include_str!("../../config/sites.toml").replace("payout = \"8.00\"", "payout = \"8.01\"");
+        let text = include_str!("../../config/sites.toml")
+            .replace("payout = \"8.00\"", "payout = \"8.01\"");
         let other = Terms::of(&Registry::parse(&text, "test").unwrap(), 30);
         assert_ne!(terms.fingerprint, other.fingerprint);
     }

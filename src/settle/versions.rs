@@ -45,7 +45,9 @@ pub enum VersionError {
         reason: String,
     },
     /// The settle log was made anew and its offsets are behind what is settled already.
-    #[error("settle log: its offset {offset} is behind version {floor} in the warehouse (was the topic made anew?); filling it up")]
+    #[error(
+        "settle log: its offset {offset} is behind version {floor} in the warehouse (was the topic made anew?); filling it up"
+    )]
     Behind {
         /// What the log gave.
         offset: u64,
@@ -129,7 +131,11 @@ impl Counter {
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(|source| VersionError::File { path: path.clone(), action: "opening", source })?;
+            .map_err(|source| VersionError::File {
+                path: path.clone(),
+                action: "opening",
+                source,
+            })?;
         Ok(Self { path, file: Arc::new(file), locked: false })
     }
 
@@ -173,8 +179,10 @@ fn count(path: &Path, file: &File, floor: u64) -> Result<u64, VersionError> {
     let mut text = [b' '; DIGITS];
     let read = file.read_at(&mut text, 0).map_err(failed("reading"))?;
     // A file that was cut or is new counts from what the warehouse holds.
-    let last =
-        std::str::from_utf8(&text[..read]).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let last = std::str::from_utf8(&text[..read])
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0);
     let next = floor.max(last) + 1;
     file.write_all_at(format!("{next:0DIGITS$}\n").as_bytes(), 0).map_err(failed("writing"))?;
     file.sync_data().map_err(failed("fsync"))?;

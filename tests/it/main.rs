@@ -8,6 +8,7 @@
 
 mod env;
 
+mod browser;
 mod docs;
 mod engine;
 mod report;

@@ -5,6 +5,6 @@
 mod demo;
 mod facts;
 mod figures;
-mod http;
+pub mod http;
 mod page;
 mod sql;

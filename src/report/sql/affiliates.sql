@@ -1,7 +1,7 @@
 -- Affiliates: clicks, and what the payout ledger gives them, by affiliate and offer, and one row of totals (is_total = 1).
 --
 -- Clicks are the affiliate's own, by their time; leads, conversions and money are those whose payout the affiliate wins, by
--- their own time. A repeat wins nothing. Only what was judged human counts; the rest is told apart. Amounts are the ledger's;
+-- their own time; leads and repeats earn nothing. Only what was judged human counts; the rest is told apart. Amounts are the ledger's;
 -- whether one is pending stands with the conversion. FINAL: see ads.sql.
 SELECT
     toUInt8(grouping(offer)) AS is_total,
@@ -47,14 +47,14 @@ FROM (
         countIf((fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.event_type != 'lead') AS conversions,
         sumMapIf(map(currency, ledger.amount), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND fact.status != 'pending') AS confirmed,
         sumMapIf(map(currency, ledger.amount), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND fact.status = 'pending') AS pending,
-        sumMapIf(map(currency, ledger.payout), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.state = 'provisional') AS payout_provisional,
-        sumMapIf(map(currency, ledger.payout), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.state = 'locked') AS payout_locked,
+        sumMapIf(map(payout_currency, ledger.payout), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.state = 'provisional') AS payout_provisional,
+        sumMapIf(map(payout_currency, ledger.payout), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.state = 'locked') AS payout_locked,
         countIf(fact.traffic_class != 'human') AS not_human,
         countIf(fact.traffic_class = 'human' AND ledger.evidence = 'repeat') AS repeats
     FROM (
         SELECT
             site, conversion_time, conversion_seq, conversion_node, event_type, state, affiliate, offer, evidence, amount,
-            payout, toString(currency) AS currency
+            payout, toString(currency) AS currency, toString(payout_currency) AS payout_currency
         FROM payout_attribution FINAL
         WHERE conversion_time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
             AND conversion_time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')

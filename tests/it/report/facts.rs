@@ -6,6 +6,7 @@ use clickhouse::Client;
 use jiff::Timestamp;
 use leadtrail::report::Question;
 use leadtrail::report::question::{Asked, Known, ReportName};
+use leadtrail::store::schema::{Dialect, apply};
 
 use crate::env::warehouse::{Database, Warehouse};
 
@@ -20,22 +21,8 @@ pub fn sites() -> Vec<String> {
 /// A database with the schema in it.
 pub async fn tables() -> Database {
     let database = Warehouse::shared().database().await;
-    for file in ["001_facts.sql", "002_settled.sql"] {
-        let path = format!("{}/deploy/schema/{file}", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(path).unwrap();
-        let text = text
-            .replace("{database}", &database.name)
-            .replace("{replicated}", "")
-            .replace("{on_cluster}", "")
-            // What the file has the wrong way round: ClickHouse wants the comment before the codec.
-            .replace(
-                "CODEC(ZSTD(3)) COMMENT 'the record as the log held it: personal'",
-                "CODEC(ZSTD(3))",
-            );
-        for statement in text.split(";\n").filter(|statement| !statement.trim().is_empty()) {
-            database.admin.query_raw(statement).execute().await.unwrap();
-        }
-    }
+    let dialect = Dialect { database: database.name.clone(), cluster: String::new() };
+    apply(&database.admin, &dialect).await.unwrap();
     database
 }
 

@@ -229,17 +229,18 @@ async fn affiliates_get_what_the_payout_ledger_gives_them() {
     some_touches(client).await;
     some_conversions(client).await;
     let columns = "site, conversion_time, conversion_seq, conversion_node, event_type, state, affiliate, offer, evidence, \
-                   amount, payout, currency, version";
+                   amount, currency, payout, payout_currency, version";
     let rows = [
-        "(1, 2, 'lead', 'provisional', 'blogger', 'spring', 'click_id', 0, 8, 'EUR', 5)",
-        "(2, 2, 'purchase', 'provisional', 'blogger', 'spring', 'last_affiliate_click_cookie', 79.90, 8, 'EUR', 5)",
-        "(3, 2, 'purchase', 'locked', 'dealsite', 'spring', 'click_id', 10.5, 1.25, 'USD', 5)",
+        "(1, 2, 'lead', 'provisional', 'blogger', 'spring', 'click_id', 0, '', 0, '', 5)",
+        // Sold in euros, paid in francs.
+        "(2, 2, 'purchase', 'provisional', 'blogger', 'spring', 'last_affiliate_click_cookie', 79.90, 'EUR', 8, 'CHF', 5)",
+        "(3, 2, 'purchase', 'locked', 'dealsite', 'spring', 'click_id', 10.5, 'USD', 1.25, 'USD', 5)",
         // A repeat wins nothing, even where it names an affiliate.
-        "(4, 2, 'purchase', 'provisional', 'blogger', 'spring', 'repeat', 79.90, 0, 'EUR', 5)",
+        "(4, 2, 'purchase', 'provisional', 'blogger', 'spring', 'repeat', 79.90, 'EUR', 0, '', 5)",
         // Nobody wins.
-        "(5, 2, 'lead', 'provisional', '', '', 'none', 0, 0, '', 5)",
+        "(5, 2, 'lead', 'provisional', '', '', 'none', 0, '', 0, '', 5)",
         // A bot's lead.
-        "(7, 2, 'lead', 'provisional', 'blogger', 'spring', 'click_id', 0, 8, 'EUR', 5)",
+        "(7, 2, 'lead', 'provisional', 'blogger', 'spring', 'click_id', 0, '', 0, '', 5)",
     ]
     .map(|row| row.replacen('(', &format!("('demo', '{NOON}', "), 1));
     insert(client, "payout_attribution", columns, &rows.join(", ")).await;
@@ -254,7 +255,7 @@ async fn affiliates_get_what_the_payout_ledger_gives_them() {
         conversions: 1,
         amount: Sums::default(),
         pending: sums(&[("EUR", 799_000)]),
-        payout_provisional: sums(&[("EUR", 160_000)]),
+        payout_provisional: sums(&[("CHF", 80_000)]),
         payout_locked: Sums::default(),
     };
     let dealsite = AffiliateRow {
@@ -267,7 +268,7 @@ async fn affiliates_get_what_the_payout_ledger_gives_them() {
     };
     assert_eq!(rows, &[blogger, dealsite]);
     assert_eq!((totals.clicks, totals.leads, totals.conversions), (1, 1, 2));
-    assert_eq!(totals.payout_provisional, sums(&[("EUR", 160_000)]));
+    assert_eq!(totals.payout_provisional, sums(&[("CHF", 80_000)]));
     assert_eq!(answer.left_out, LeftOut { not_human: 1, repeats: 1 });
 }
 

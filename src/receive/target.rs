@@ -1,0 +1,121 @@
+//! Targets: what redirects lead to, taken from the registry once.
+//!
+//! In: the registry. Out: for each link and offer its site, its words, its destination and the origin that its URL names. Promises: a
+//! click looks up one name and copies; nothing of the registry is parsed on a request's way.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::check::destination::Destination;
+use crate::check::names::CLICK_ID;
+use crate::check::origin::Trail;
+use crate::event::Promotion;
+use crate::money::Currency;
+use crate::registry::{Link, Offer, Registry, Site};
+
+/// Where a redirect leads and what it stands for.
+pub struct Target {
+    /// Whose click it is.
+    pub site: Arc<Site>,
+    /// The link's number for click ids; 0 for an offer.
+    pub link: u32,
+    /// The offer's number for click ids; 0 for a link.
+    pub offer: u32,
+    /// Who may send to the offer; empty: every affiliate.
+    pub affiliates: Vec<String>,
+    /// Where it leads.
+    pub destination: Destination,
+    /// What an event says of it.
+    pub promotion: Promotion,
+    /// Currency of the price shown.
+    pub price_currency: Option<Currency>,
+    /// What the destination's URL says of the campaign, and where it lands. Whoever comes later can't change it: the first
+    /// value of a name wins.
+    pub trail: Trail,
+}
+
+impl Target {
+    fn of_link(link: &Link, site: Arc<Site>) -> Self {
+        let mut trail = Trail::default();
+        trail.destination(&link.destination);
+        Self {
+            site,
+            link: link.number,
+            offer: 0,
+            affiliates: Vec::new(),
+            destination: Destination::new(&link.destination, CLICK_ID),
+            promotion: Promotion {
+                link: link.name.clone(),
+                campaign: link.campaign.clone(),
+                ad: link.ad.clone(),
+                creative: link.creative.clone(),
+                placement: link.placement.clone(),
+                mailing: link.mailing.clone(),
+                product: link.product.clone(),
+                price_variant: link.price_variant.clone(),
+                price_shown: link.price,
+                ..Promotion::default()
+            },
+            price_currency: link.currency,
+            trail,
+        }
+    }
+
+    fn of_offer(offer: &Offer, site: Arc<Site>) -> Self {
+        let mut trail = Trail::default();
+        trail.destination(&offer.destination);
+        Self {
+            site,
+            link: 0,
+            offer: offer.number,
+            affiliates: offer.affiliates.clone(),
+            destination: Destination::new(&offer.destination, &offer.click_parameter),
+            promotion: Promotion { offer: offer.name.clone(), ..Promotion::default() },
+            price_currency: None,
+            trail,
+        }
+    }
+}
+
+/// All targets, by the name in the URL.
+#[derive(Default)]
+pub struct Targets {
+    links: HashMap<String, Arc<Target>>,
+    ads: HashMap<String, Arc<Target>>,
+    offers: HashMap<String, Arc<Target>>,
+}
+
+impl Targets {
+    /// Takes them from the registry, which has checked that what they name exists.
+    pub fn new(registry: &Registry) -> Self {
+        let mut targets = Self::default();
+        for link in registry.links() {
+            let Some(site) = registry.site(&link.site) else { continue };
+            let target = Arc::new(Target::of_link(link, site.clone()));
+            if registry.link_of_ad(&link.ad).is_some_and(|first| first.number == link.number) {
+                targets.ads.insert(link.ad.clone(), target.clone());
+            }
+            targets.links.insert(link.name.clone(), target);
+        }
+        for offer in registry.offers() {
+            let Some(site) = registry.site(&offer.site) else { continue };
+            targets.offers.insert(offer.name.clone(), Target::of_offer(offer, site.clone()).into());
+        }
+        targets
+    }
+
+    /// The link of this name.
+    pub fn link(&self, name: &str) -> Option<&Target> {
+        self.links.get(name).map(|target| &**target)
+    }
+
+    /// The link that an ad's impressions take their words from.
+    pub fn ad(&self, name: &str) -> Option<&Target> {
+        self.ads.get(name).map(|target| &**target)
+    }
+
+    /// The offer of this name.
+    pub fn offer(&self, name: &str) -> Option<&Target> {
+        self.offers.get(name).map(|target| &**target)
+    }
+}
