@@ -9,6 +9,7 @@
 mod env;
 
 mod browser;
+mod docs;
 mod engine;
 mod report;
 mod settle;
