@@ -52,7 +52,8 @@ async fn nothing_is_doubled(client: &Client) {
         ("touch_keys", "(site, kind, key, id_seq, id_node)"),
     ] {
         let doubled =
-            number(client, &format!("SELECT toUInt64(count() - uniqExact({key})) FROM {table}")).await;
+            number(client, &format!("SELECT toUInt64(count() - uniqExact({key})) FROM {table}"))
+                .await;
         assert_eq!(doubled, 0, "{table} holds rows twice");
     }
 }

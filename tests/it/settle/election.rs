@@ -58,7 +58,7 @@ async fn one_of_two_leads_and_the_other_takes_over_with_higher_versions() {
     assert!(record(&settings, earlier + 1).starts_with(r#"{"v":1,"at":"#));
 
     // The group may give the partition to either of the two, never to both.
-    let mut second = join(&settings);
+    let second = join(&settings);
     let mut both = false;
     wait_for("a rebalance with one leader", DEADLINE, || {
         both |= first.leads() && second.leads();
