@@ -1,8 +1,9 @@
 //! What became of the records that were appended together, and how their appenders wait for it.
 //!
-//! In: outcomes from the two threads of the journal. Out: woken waiters, exactly those whose records are covered.
-//! Promises: an outcome once told stays true: `written` records are carried over a failed fsync, `synced` ones are on
-//! disk, refused ones were never told otherwise. Waiting is cancel-safe: a dropped waiter changes nothing.
+//! In: outcomes from the two threads of the journal. Out: woken waiters, exactly those whose
+//! records are covered. Promises: an outcome once told stays true: `written` records are carried
+//! over a failed fsync, `synced` ones are on disk, refused ones were never told otherwise. Waiting
+//! is cancel-safe: a dropped waiter changes nothing.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -63,7 +64,8 @@ impl Batch {
         matches!(self.state.load(Ordering::Acquire), REFUSED_FULL | REFUSED_FAILED)
     }
 
-    /// Tells those who still wait for the fsync that it will not come: the bytes are lost, or the journal closes.
+    /// Tells those who still wait for the fsync that it will not come: the bytes are lost, or the
+    /// journal closes.
     pub(super) fn abandon(&self) {
         self.state.store(REFUSED_FAILED, Ordering::Release);
         self.wake();
@@ -119,7 +121,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The record's offset, whether it becomes durable or not: a refused record's offset is never given again.
+    /// The record's offset, whether it becomes durable or not: a refused record's offset is never
+    /// given again.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -195,6 +198,7 @@ mod tests {
             async move { ticket.synced().await }
         });
         tokio::task::yield_now().await;
+        ticket.batch.set_written();
         ticket.batch.set_synced();
         waiter.await.unwrap().unwrap();
     }

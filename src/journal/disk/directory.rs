@@ -1,8 +1,10 @@
-//! A journal's directory: its modes, its lock, its identity, and the two positions that processes tell each other.
+//! A journal's directory: its modes, its lock, its identity, and the two positions that processes
+//! tell each other.
 //!
-//! In: a path. Out: a directory of mode 0700 that holds `LOCK`, `journal.id`, `synced`, `consumed` and segments.
-//! Refuses: a second writer, and segments without their identity. Promises: an emptied or new directory gets a new
-//! identity, so that a reader never takes its offsets for the old ones; the identity is on disk before any segment is.
+//! In: a path. Out: a directory of mode 0700 that holds `LOCK`, `journal.id`, `synced`, `consumed`
+//! and segments. Refuses: a second writer, and segments without their identity. Promises: an
+//! emptied or new directory gets a new identity, so that a reader never takes its offsets for the
+//! old ones; the identity is on disk before any segment is.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -150,10 +152,12 @@ impl Mark {
     }
 }
 
-/// Reads a position: an offset and its checksum. Nothing when it was never written; [`io::ErrorKind::InvalidData`] when
-/// its checksum fails, because the file is another journal's or damaged.
+/// Reads a position: an offset and its checksum. Nothing when it was never written;
+/// [`io::ErrorKind::InvalidData`] when its checksum fails, because the file is another journal's or
+/// damaged.
 ///
-/// The file is opened anew each time, so that a journal that was removed and created again is noticed.
+/// The file is opened anew each time, so that a journal that was removed and created again is
+/// noticed.
 pub(super) fn read_mark(directory: &Path, mark: Mark, seal: Seal) -> io::Result<Option<u64>> {
     /// A read may meet a write half-way; it is over within microseconds.
     const TRIES_MAX: u32 = 5;

@@ -1,12 +1,14 @@
 //! What a journal holds when it is opened.
 //!
-//! In: a directory that a process left, perhaps in the middle of a write. Out: the next offset, the segment to go on
-//! with, and what was found wrong. Refuses nothing that can be read. Promises: a torn tail is cut; damage that touches
-//! records known to be durable is kept for the reader to report; offsets that were ever synced or consumed are
-//! not given again; everything readable is fsynced before it is said to be durable. Only the last segment is scanned.
+//! In: a directory that a process left, perhaps in the middle of a write. Out: the next offset, the
+//! segment to go on with, and what was found wrong. Refuses nothing that can be read. Promises: a
+//! torn tail is cut; damage that touches records known to be durable is kept for the reader to
+//! report; offsets that were ever synced or consumed are not given again; everything readable is
+//! fsynced before it is said to be durable. Only the last segment is scanned.
 //!
-//! What was not known to be synced is written once more, over itself, before that fsync: the process before may have died
-//! of a failed one, after which Linux takes the pages for clean and an fsync alone would say yes without writing them.
+//! What was not known to be synced is written once more, over itself, before that fsync: the
+//! process before may have died of a failed one, after which Linux takes the pages for clean and an
+//! fsync alone would say yes without writing them.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -119,13 +121,15 @@ fn recover_last(
     }
     let (end, position) = (scan.expected(), scan.position());
     if recovered.next_offset > end {
-        // Records known to be durable are missing: nothing is cut, so that the reader can show what is left of them.
+        // Records known to be durable are missing: nothing is cut, so that the reader can show what
+        // is left of them.
         recovered.recovery.damaged_records += recovered.next_offset - end;
         return Ok(true);
     }
     recovered.recovery.cut_bytes += length - position;
     if position == 0 {
-        // Not even a header: the crash came while the segment was created. The one before it is the last then.
+        // Not even a header: the crash came while the segment was created. The one before it is the
+        // last then.
         std::fs::remove_file(&path).at("remove an empty journal segment", &path)?;
         return Ok(false);
     }
@@ -154,7 +158,8 @@ fn rewrite(device: &dyn Device, file: &File, mut position: u64) -> io::Result<()
     }
 }
 
-/// A walk over a segment, and whether its header is good. Without a header the search for frames starts at byte 0.
+/// A walk over a segment, and whether its header is good. Without a header the search for frames
+/// starts at byte 0.
 pub(super) fn open_scan(file: File, identity: &JournalId, first: u64) -> io::Result<(bool, Scan)> {
     let seal = Seal::new(&identity.0);
     let header = scan::read(&file, 0, SEGMENT_HEADER_BYTES)?;

@@ -1,9 +1,10 @@
 //! Which segments may go, and how much may still come.
 //!
-//! In: the consumer's position and the free space. Out: deleted segments and the byte budget for appending. Refuses: to delete
-//! anything that is not consumed. Promises: what is consumed is kept for `keep`, unless the budget or the disk runs out;
-//! then the oldest consumed segments go first, before any new record is refused (no lead lost comes before replaying),
-//! and each such deletion is counted and logged.
+//! In: the consumer's position and the free space. Out: deleted segments and the byte budget for
+//! appending. Refuses: to delete anything that is not consumed. Promises: what is consumed is kept
+//! for `keep`, unless the budget or the disk runs out; then the oldest consumed segments go first,
+//! before any new record is refused (no lead lost comes before replaying), and each such deletion
+//! is counted and logged.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -35,8 +36,9 @@ impl Shared {
         state.refusing = None;
     }
 
-    /// Deletes a sealed segment, whatever is in it. Its name may come back after a power cut, and then it is deleted
-    /// again; not waiting for the disk here keeps the writer thread free for write(2).
+    /// Deletes a sealed segment, whatever is in it. Its name may come back after a power cut, and
+    /// then it is deleted again; not waiting for the disk here keeps the writer thread free for
+    /// write(2).
     pub(super) fn delete_segment(&self, first: u64) {
         match std::fs::remove_file(segment::path(&self.directory, first)) {
             Ok(()) => self.state().forget_segment(first),

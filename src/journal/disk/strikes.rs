@@ -1,8 +1,9 @@
 //! Which records of a spill are still to be delivered.
 //!
-//! In: records as they are appended or found, and strikes. Out: what is pending, how much and how old, and strike records for
-//! the log. Promises: an offset is pending from its record until its strike; memory is 4 bytes for each record of a
-//! block of 4,096 that still has a pending one (a million pending in a row: 4 MB), and time marks of 160 kB at most.
+//! In: records as they are appended or found, and strikes. Out: what is pending, how much and how
+//! old, and strike records for the log. Promises: an offset is pending from its record until its
+//! strike; memory is 4 bytes for each record of a block of 4,096 that still has a pending one (a
+//! million pending in a row: 4 MB), and time marks of 160 kB at most.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 
 const BLOCK_RECORDS: u64 = 4096;
 
-/// Marks are a second apart; when there are more than this, every other one goes, and old ages get coarser.
+/// Marks are a second apart; when there are more than this, every other one goes, and old ages get
+/// coarser.
 const MARKS_MAX: usize = 10_000;
 const MARK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -126,8 +128,9 @@ fn place(offset: u64) -> usize {
     usize::try_from(offset % BLOCK_RECORDS).expect("a block is small")
 }
 
-/// Which strikes of the log strike what, by blocks of offsets: a strike record is needed as long as the records that it strikes are
-/// there. In order, as deliveries come, this is a few pairs of blocks for each block of records.
+/// Which strikes of the log strike what, by blocks of offsets: a strike record is needed as long as
+/// the records that it strikes are there. In order, as deliveries come, this is a few pairs of
+/// blocks for each block of records.
 #[derive(Debug, Default)]
 pub(super) struct Targets(BTreeSet<(u64, u64)>);
 
@@ -150,7 +153,8 @@ impl Targets {
         })
     }
 
-    /// Forgets the strikes of a segment that is gone. What lies in a block that it shared with another stays.
+    /// Forgets the strikes of a segment that is gone. What lies in a block that it shared with
+    /// another stays.
     pub(super) fn forget(&mut self, segment: Range<u64>) {
         let from = segment.start.div_ceil(BLOCK_RECORDS);
         let to = segment.end / BLOCK_RECORDS;

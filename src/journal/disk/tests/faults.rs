@@ -118,18 +118,17 @@ impl Life {
     fn crash(&mut self) {
         self.crashes += 1;
         let copy = self.directory.with_file_name(self.crashes.to_string());
-        std::fs::create_dir(&copy).unwrap();
-        // No write and no sync is under way while this is held, so that the copy is of one moment.
+        // No write and no sync is under way while these are held; a repair may still put its
+        // segment in place, and then the copy is made again, so that it is of one moment.
         let tail = self.journal.shared.tail();
         let script = self.device.script.lock().unwrap();
-        for entry in std::fs::read_dir(&self.directory).unwrap() {
-            let entry = entry.unwrap();
-            std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        while copy_files(&self.directory, &copy).is_none() {
+            std::fs::remove_dir_all(&copy).unwrap();
         }
         drop(script);
         drop(tail);
-        self.device.heal();
-        self.is_hanging = false;
+        // The old one may have to close on a disk that still fails.
+        self.hang(false);
         let (journal, device) = open_faulty(&copy, small());
         self.journal = journal;
         self.device = device;
@@ -181,6 +180,21 @@ impl Life {
         }
         assert_eq!(Some(expected - 1), self.records.keys().next_back().copied());
     }
+}
+
+/// Copies a folder of files; none when they changed meanwhile.
+fn copy_files(from: &Path, to: &Path) -> Option<()> {
+    let files = || {
+        let entries = std::fs::read_dir(from).unwrap().map(Result::unwrap);
+        let sizes = entries.map(|entry| Some((entry.file_name(), entry.metadata().ok()?.len())));
+        sizes.collect::<Option<BTreeMap<_, _>>>()
+    };
+    std::fs::create_dir(to).unwrap();
+    let before = files()?;
+    for name in before.keys() {
+        std::fs::copy(from.join(name), to.join(name)).ok()?;
+    }
+    (files()? == before).then_some(())
 }
 
 async fn in_time<T>(told: impl Future<Output = T>) -> T {

@@ -1,4 +1,5 @@
-//! The disk journal against a real file system, with a device in between that can be told to fail or to hang.
+//! The disk journal against a real file system, with a device in between that can be told to fail
+//! or to hang.
 
 mod crash;
 mod faults;
@@ -99,7 +100,8 @@ impl Device for Faulty {
     }
 }
 
-/// So many random cases, or as many as `PROPTEST_CASES` says. A failing case is printed whole, and not kept in a file.
+/// So many random cases, or as many as `PROPTEST_CASES` says. A failing case is printed whole, and
+/// not kept in a file.
 pub(super) fn cases(count: u32) -> proptest::test_runner::Config {
     let default = proptest::test_runner::Config::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { count };
@@ -147,7 +149,8 @@ fn read_all(directory: &Path, from: u64) -> Vec<Entry> {
     }
 }
 
-/// One word per entry: the payload as text, `void`, or `damage`, with counts where there is more than one.
+/// One word per entry: the payload as text, `void`, or `damage`, with counts where there is more
+/// than one.
 fn words(entries: &[Entry]) -> Vec<String> {
     let word = |entry: &Entry| match entry {
         Entry::Record { payload, .. } => String::from_utf8_lossy(payload).into_owned(),
