@@ -10,5 +10,6 @@ mod env;
 
 mod browser;
 mod engine;
+mod receive;
 mod report;
 mod settle;
