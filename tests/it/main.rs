@@ -11,6 +11,7 @@ mod env;
 mod browser;
 mod docs;
 mod engine;
+mod receive;
 mod report;
 mod settle;
 mod whole;
