@@ -67,7 +67,7 @@ pub struct LoadOptions {
     #[arg(long = "form", default_value = "contact")]
     pub forms: Vec<String>,
     /// An ad for impressions; may be given again
-    #[arg(long = "ad", default_value = "summer-banner")]
+    #[arg(long = "ad", default_value = "summer-shoes")]
     pub ads: Vec<String>,
     /// An affiliate; may be given again
     #[arg(long = "affiliate", default_value = "blogger")]

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::faults::options::FaultsOptions;
 use crate::generator::{Generator, Load, Observer};
-use crate::mix::Mix;
 use crate::options::{Command, Options};
-use crate::outcome::Finished;
+use crate::outcome::{Finished, Outcome};
 use crate::receipts::ReceiptsWriter;
 use crate::requests::Requests;
 use crate::run::{fire_and_flush, new_run_name, now_ms};
@@ -21,11 +20,14 @@ use crate::tally::Tally;
 /// A request that waits longer is given up; an edge that waits for the last resort answers within 5 s.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Without opens: they keep no tag, so a doubled one could not be told by its request.
+const MIX: &str = "click=30,impression=36,form=12,json=8,multipart=2,affiliate=7,pixel=5";
+
 /// What a round's load came to.
 pub struct Loaded {
     /// Counts and latencies.
     pub tally: Tally,
-    /// By number: when it was to be sent, when it ended, whether it was accepted.
+    /// By number: when it was to be sent, when it ended, whether it got a receipt.
     pub ends: Vec<Option<End>>,
     receipts: ReceiptsWriter,
 }
@@ -37,8 +39,8 @@ pub struct End {
     pub planned: Instant,
     /// When its answer was read.
     pub at: Instant,
-    /// Whether the edge took it.
-    pub accepted: bool,
+    /// Whether it got a receipt; `None` for a redirect that went without one, as it may.
+    pub durable: Option<bool>,
 }
 
 impl Observer for Loaded {
@@ -48,7 +50,11 @@ impl Observer for Loaded {
         let end = End {
             planned: finished.planned,
             at: finished.ended,
-            accepted: finished.result.is_ok_and(|answer| answer.accepted()),
+            durable: match finished.outcome() {
+                Outcome::Durable(_) => Some(true),
+                Outcome::Unconfirmed => None,
+                Outcome::Refused | Outcome::Unknown | Outcome::Unsent => Some(false),
+            },
         };
         let number = usize::try_from(finished.number).unwrap_or(usize::MAX);
         if let Some(slot) = self.ends.get_mut(number) {
@@ -58,9 +64,15 @@ impl Observer for Loaded {
 }
 
 impl Loaded {
-    /// The longest time in which no planned request was accepted.
+    /// The longest time in which no planned request got a receipt.
     pub fn longest_refusal(&self) -> Duration {
         longest_refusal(self.ends.iter().flatten())
+    }
+
+    /// The longest that a receipt took.
+    pub fn longest_wait(&self) -> Duration {
+        let durable = self.ends.iter().flatten().filter(|end| end.durable == Some(true));
+        durable.map(|end| end.at - end.planned).max().unwrap_or_default()
     }
 
     /// Whether request `number` was answered before `moment`.
@@ -72,10 +84,10 @@ impl Loaded {
 
 fn longest_refusal<'a>(ends: impl Iterator<Item = &'a End>) -> Duration {
     let (mut longest, mut since) = (Duration::ZERO, None);
-    for end in ends {
+    for (end, durable) in ends.filter_map(|end| Some((end, end.durable?))) {
         let begin = *since.get_or_insert(end.planned);
         longest = longest.max(end.planned - begin);
-        if end.accepted {
+        if durable {
             since = None;
         }
     }
@@ -85,18 +97,17 @@ fn longest_refusal<'a>(ends: impl Iterator<Item = &'a End>) -> Duration {
 /// Sends the default mix to the edge and writes the receipts.
 pub async fn load(
     edge: &str,
-    open_token: &str,
     options: &FaultsOptions,
     seconds: u32,
     seed: u64,
     receipts: &Path,
 ) -> anyhow::Result<Loaded> {
-    let words = ["leadtrail-load", "run", "--target", edge, "--open-token", open_token];
+    let words = ["leadtrail-load", "run", "--target", edge, "--mix", MIX];
     let Command::Run(run) = <Options as clap::Parser>::try_parse_from(words)?.command else {
         unreachable!("the words say run")
     };
     let site = run.load.site()?;
-    let mix: Mix = mix_for(None, &site)?;
+    let mix = mix_for(run.mix.as_ref(), &site)?;
     let schedule = Schedule::new(options.rate, seconds)?;
     let name = new_run_name()?;
     let writer = ReceiptsWriter::create(receipts, &name, schedule.count(), now_ms())?;
@@ -128,11 +139,13 @@ mod tests {
     #[test]
     fn the_longest_refusal_lasts_until_the_next_request_that_is_accepted() {
         let start = Instant::now();
-        let end = |second: u64, accepted| {
+        let end = |second: u64, durable| {
             let planned = start + Duration::from_secs(second);
-            End { planned, at: planned, accepted }
+            End { planned, at: planned, durable }
         };
-        let ends = [end(0, true), end(1, false), end(2, false), end(4, true), end(5, false)];
+        let (yes, no) = (Some(true), Some(false));
+        let ends =
+            [end(0, yes), end(1, no), end(2, no), end(3, None), end(4, yes), end(5, no)];
         assert_eq!(longest_refusal(ends.iter()), Duration::from_secs(3));
         assert_eq!(longest_refusal(ends[..1].iter()), Duration::ZERO);
         assert_eq!(longest_refusal([].iter()), Duration::ZERO);

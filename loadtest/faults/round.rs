@@ -31,10 +31,7 @@ pub async fn round(
     let sleeps = scenario.sleeps(options.hang());
     let seconds = options.seconds + u32::try_from(sleeps.as_secs())?;
     let edge = installation.edge();
-    let pixel = installation.command(&["link", "open", "spring-mail", "reader-1"])?;
-    let token = pixel.rsplit('/').next().and_then(|name| name.strip_suffix(".gif"));
-    let token = token.context("`leadtrail link open` printed no pixel")?;
-    let loading = load(&edge, token, options, seconds, dice.next(), &receipts);
+    let loading = load(&edge, options, seconds, dice.next(), &receipts);
     let striking = async {
         // Between a fifth and three fifths of the plan: there is load before and after.
         let moment = 0.2 + 0.4 * (dice.below(1000) as f64 / 1000.0);
@@ -96,6 +93,7 @@ fn judge(
         not_taken: (total.refused, total.unknown, total.unsent),
         unconfirmed: reconciled.unconfirmed,
         refusal: loaded.longest_refusal(),
+        wait: loaded.longest_wait(),
         ..Verdict::default()
     }
 }

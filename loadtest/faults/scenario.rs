@@ -29,6 +29,8 @@ pub enum Scenario {
     Kill9Settle,
     /// kill -9 of the ClickHouse engine.
     Kill9Engine,
+    /// kill -9 of the engine, again and again.
+    Kill9EngineOften,
     /// kill -9 of all of them at once.
     Kill9Tree,
     /// kill -9 of `leadtrail up`, with or without its engine.
@@ -55,11 +57,12 @@ pub enum Scenario {
 
 impl Scenario {
     /// All, in the order in which they are run.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Kill9Edge,
         Self::Kill9Consumer,
         Self::Kill9Settle,
         Self::Kill9Engine,
+        Self::Kill9EngineOften,
         Self::Kill9Tree,
         Self::Kill9Up,
         Self::Kill9Broker,
@@ -80,6 +83,7 @@ impl Scenario {
             Self::Kill9Consumer => "kill9-consumer",
             Self::Kill9Settle => "kill9-settle",
             Self::Kill9Engine => "kill9-engine",
+            Self::Kill9EngineOften => "kill9-engine-often",
             Self::Kill9Tree => "kill9-tree",
             Self::Kill9Up => "kill9-up",
             Self::Kill9Broker => "kill9-broker",
@@ -142,6 +146,7 @@ impl Scenario {
             Self::Kill9Consumer => kill::parts(installation, &[Part::Consumer], dice).await?,
             Self::Kill9Settle => kill::parts(installation, &[Part::Settle], dice).await?,
             Self::Kill9Engine => kill::engine(installation).await?,
+            Self::Kill9EngineOften => kill::engine_often(installation, dice).await?,
             Self::Kill9Tree => kill::tree(installation, dice).await?,
             Self::Kill9Up => kill::up(installation, dice).await?,
             Self::Kill9Broker => broker::kill9(installation, dice).await?,

@@ -76,12 +76,12 @@ pub async fn row_faults(client: &Client) -> clickhouse::error::Result<RowFaults>
         format!("(SELECT uniqExact{KEY} FROM {table} WHERE {condition})")
     };
     let sql = format!(
-        "SELECT toInt64({}) AS events_doubled, \
-         toInt64({} + {} + {} + {}) AS others_doubled, \
-         toInt64({} + (SELECT count() FROM dead_letters WHERE {positions} IN (SELECT {positions} FROM events))) AS positions_doubled, \
-         toInt64({}) - toInt64({}) AS conversions_missing, \
-         toInt64({}) - toInt64({}) AS leads_missing, \
-         toInt64({}) - toInt64({}) AS keys_missing",
+        "SELECT assumeNotNull(toInt64({})) AS events_doubled, \
+         assumeNotNull(toInt64({} + {} + {} + {})) AS others_doubled, \
+         assumeNotNull(toInt64({} + (SELECT count() FROM dead_letters WHERE {positions} IN (SELECT {positions} FROM events)))) AS positions_doubled, \
+         assumeNotNull(toInt64({}) - toInt64({})) AS conversions_missing, \
+         assumeNotNull(toInt64({}) - toInt64({})) AS leads_missing, \
+         assumeNotNull(toInt64({}) - toInt64({})) AS keys_missing",
         extra("events", KEY),
         extra("leads", KEY),
         extra("conversions", KEY),
@@ -101,8 +101,8 @@ pub async fn row_faults(client: &Client) -> clickhouse::error::Result<RowFaults>
 /// Conversions that are not settled a minute after the last event was stored.
 pub async fn unsettled(client: &Client) -> clickhouse::error::Result<i64> {
     let sql = format!(
-        "SELECT toInt64((SELECT uniqExact{KEY} FROM conversions)) - \
-         toInt64((SELECT count() FROM conversion_clicks FINAL))"
+        "SELECT assumeNotNull(toInt64((SELECT uniqExact{KEY} FROM conversions)) - \
+         toInt64((SELECT count() FROM conversion_clicks FINAL)))"
     );
     let deadline = Instant::now() + SETTLED_WITHIN;
     loop {

@@ -34,8 +34,10 @@ pub struct Verdict {
     pub not_taken: (u64, u64, u64),
     /// Redirects without a receipt, and how many of them are stored.
     pub unconfirmed: (u64, u64),
-    /// The longest time in which nothing was accepted.
+    /// The longest time in which no planned request got a receipt.
     pub refusal: Duration,
+    /// The longest that a receipt took.
+    pub wait: Duration,
     /// From the end of fault and load until all was there.
     pub drained: Duration,
 }
@@ -56,7 +58,7 @@ impl fmt::Display for Verdict {
         write!(
             formatter,
             "durable={} stored={} dead={} lost={} doubled={} unexpected={} mistagged={} wiped={} rows_doubled={} rows_missing={} unsettled={} ended={} \
-             refused={} unknown={} unsent={} unconfirmed={}/{} refusal_s={:.1} drain_s={:.1}",
+             refused={} unknown={} unsent={} unconfirmed_stored={}/{} refusal_s={:.1} wait_s={:.1} drain_s={:.1}",
             self.durable,
             self.stored,
             self.dead,
@@ -75,6 +77,7 @@ impl fmt::Display for Verdict {
             self.unconfirmed.1,
             self.unconfirmed.0,
             self.refusal.as_secs_f64(),
+            self.wait.as_secs_f64(),
             self.drained.as_secs_f64(),
         )
     }

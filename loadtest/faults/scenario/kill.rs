@@ -29,9 +29,18 @@ pub async fn parts(
 }
 
 /// Kills the engine; its supervisor starts it again.
-pub async fn engine(installation: &mut Installation) -> anyhow::Result<()> {
+pub async fn engine(installation: &Installation) -> anyhow::Result<()> {
     installation.signal_engine(Signal::KILL)?;
     installation.engine_answers().await
+}
+
+/// Kills the engine twenty times, so that some die between a part's commit and its answer.
+pub async fn engine_often(installation: &Installation, dice: &mut Dice) -> anyhow::Result<()> {
+    for _ in 0..20 {
+        engine(installation).await?;
+        pause(dice, DOWN_MS_MAX).await;
+    }
+    Ok(())
 }
 
 /// Kills everything of Leadtrail at once.
