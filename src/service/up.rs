@@ -1,6 +1,6 @@
 //! Up: everything on one machine.
 //!
-//! In: a [`Config`]. Out: edge, consumer, settle, the embedded engine, the report page and, if wanted, the demo shop, until a
+//! In: the configuration. Out: edge, consumer, settle, the embedded engine, the report page and, if wanted, the demo shop, until a
 //! signal. Refuses: ports that are taken, an engine that can't start. Promises: the edge is open first, takes leads while the engine
 //! is away, and closes first too; everything after it finishes what was begun.
 
