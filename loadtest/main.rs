@@ -79,7 +79,9 @@ fn work(command: Command) -> anyhow::Result<bool> {
             Command::Reconcile(options) => run::reconcile(options).await,
             Command::Compare(options) => compare::compare(options).await,
             Command::Queryable(options) => queryable::queryable(options).await,
-            Command::Bare(_) | Command::Faults(_) => unreachable!("they have runtimes of their own"),
+            Command::Bare(_) | Command::Faults(_) => {
+                unreachable!("they have runtimes of their own")
+            }
         }
     })
 }

@@ -144,8 +144,7 @@ mod tests {
             End { planned, at: planned, durable }
         };
         let (yes, no) = (Some(true), Some(false));
-        let ends =
-            [end(0, yes), end(1, no), end(2, no), end(3, None), end(4, yes), end(5, no)];
+        let ends = [end(0, yes), end(1, no), end(2, no), end(3, None), end(4, yes), end(5, no)];
         assert_eq!(longest_refusal(ends.iter()), Duration::from_secs(3));
         assert_eq!(longest_refusal(ends[..1].iter()), Duration::ZERO);
         assert_eq!(longest_refusal([].iter()), Duration::ZERO);

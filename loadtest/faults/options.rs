@@ -82,7 +82,10 @@ impl FaultsOptions {
                     .filter(|one| one.fits(self.home))
                     .map(Scenario::name)
                     .collect();
-                anyhow::anyhow!("no scenario '{name}' with this home; there are {}", names.join(", "))
+                anyhow::anyhow!(
+                    "no scenario '{name}' with this home; there are {}",
+                    names.join(", ")
+                )
             })
         };
         self.scenarios.iter().map(find).collect()

@@ -45,8 +45,7 @@ pub async fn round(
     let ledger = Ledger::read(&receipts)?;
     let access = installation.access()?;
     let login = &access.admin;
-    let warehouse =
-        Warehouse::new(&access.url, "leadtrail", &login.user, login.password.expose());
+    let warehouse = Warehouse::new(&access.url, "leadtrail", &login.user, login.password.expose());
     let patience = Patience {
         wait: Duration::from_secs(options.wait.into()),
         quiet: scenario.quiet(options.home),

@@ -37,7 +37,10 @@ pub async fn journal(installation: &mut Installation, dice: &mut Dice) -> anyhow
 }
 
 /// Deletes the topic and makes it anew, while the consumer runs or is down.
-pub async fn topic(installation: &mut Installation, consumer_down: bool) -> anyhow::Result<Instant> {
+pub async fn topic(
+    installation: &mut Installation,
+    consumer_down: bool,
+) -> anyhow::Result<Instant> {
     if consumer_down {
         installation.terminate(Part::Consumer).await?;
     }
