@@ -165,6 +165,11 @@ impl Installation {
         self.data().join(if self.shape.home == Home::Kafka { "spill" } else { "journal" })
     }
 
+    /// Where the engine's tables lie.
+    pub fn engine_tables(&self) -> PathBuf {
+        self.data().join("engine/data/tables/sealed")
+    }
+
     /// The edge's address.
     pub fn edge(&self) -> String {
         format!("http://127.0.0.1:{}", self.edge_port)

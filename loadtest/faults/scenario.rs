@@ -3,6 +3,7 @@
 //! events may be missing, because the fault destroyed the only log.
 
 mod broker;
+mod commit;
 mod disk;
 mod kill;
 mod sleep;
@@ -31,6 +32,8 @@ pub enum Scenario {
     Kill9Engine,
     /// kill -9 of the engine, again and again.
     Kill9EngineOften,
+    /// kill -9 of the engine right after a part's commit, before its answer.
+    Kill9EngineAtCommit,
     /// kill -9 of all of them at once.
     Kill9Tree,
     /// kill -9 of `leadtrail up`, with or without its engine.
@@ -57,12 +60,13 @@ pub enum Scenario {
 
 impl Scenario {
     /// All, in the order in which they are run.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Kill9Edge,
         Self::Kill9Consumer,
         Self::Kill9Settle,
         Self::Kill9Engine,
         Self::Kill9EngineOften,
+        Self::Kill9EngineAtCommit,
         Self::Kill9Tree,
         Self::Kill9Up,
         Self::Kill9Broker,
@@ -84,6 +88,7 @@ impl Scenario {
             Self::Kill9Settle => "kill9-settle",
             Self::Kill9Engine => "kill9-engine",
             Self::Kill9EngineOften => "kill9-engine-often",
+            Self::Kill9EngineAtCommit => "kill9-engine-at-commit",
             Self::Kill9Tree => "kill9-tree",
             Self::Kill9Up => "kill9-up",
             Self::Kill9Broker => "kill9-broker",
@@ -147,6 +152,7 @@ impl Scenario {
             Self::Kill9Settle => kill::parts(installation, &[Part::Settle], dice).await?,
             Self::Kill9Engine => kill::engine(installation).await?,
             Self::Kill9EngineOften => kill::engine_often(installation, dice).await?,
+            Self::Kill9EngineAtCommit => commit::kill9_engine(installation, dice).await?,
             Self::Kill9Tree => kill::tree(installation, dice).await?,
             Self::Kill9Up => kill::up(installation, dice).await?,
             Self::Kill9Broker => broker::kill9(installation, dice).await?,

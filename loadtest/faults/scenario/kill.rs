@@ -7,7 +7,7 @@ use crate::dice::Dice;
 use crate::faults::installation::{Installation, Part};
 
 /// Nobody restarts a process at once.
-const DOWN_MS_MAX: u64 = 2_000;
+pub const DOWN_MS_MAX: u64 = 2_000;
 
 /// Kills these parts, waits a while, starts them.
 pub async fn parts(
