@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use leadtrail::journal::disk::{DiskJournal, DiskReader, Options};
+use leadtrail::journal::disk::{DiskJournal, DiskReader, Options, SpillJournal};
 use redb::{ReadableDatabase, ReadableTable};
 use tokio::sync::Notify;
 
@@ -167,6 +167,14 @@ fn bytes_in(folder: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
+/// Resident memory of this process.
+fn rss_kib() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.context("VmRSS in /proc/self/status")?.parse().context("VmRSS is a number")
+}
+
 /// How long the journal takes to open again, with a gigabyte in it.
 fn restart(runtime: &tokio::runtime::Runtime) -> Result<()> {
     let folder = tempfile::tempdir_in("target")?;
@@ -187,10 +195,19 @@ fn restart(runtime: &tokio::runtime::Runtime) -> Result<()> {
     let journal = DiskJournal::open(folder.path(), Options::default())?;
     let ready = started.elapsed();
     ensure!(journal.stats().synced_end == RESTART_RECORDS, "records are missing after the restart");
+    drop(journal);
+    let rss_before = rss_kib()?;
+    let started = Instant::now();
+    let spill = SpillJournal::open(folder.path(), Options::default())?;
+    let spill_ready = started.elapsed();
+    let pending = spill.pending().records;
     println!(
-        "\nRestart with {} MB in the page cache: ready after {} ms.",
+        "\nRestart with {} MB in the page cache: ready after {} ms; as a spill with {pending} \
+         records pending after {} ms, with {} KiB more memory.",
         bytes >> 20,
-        ready.as_millis()
+        ready.as_millis(),
+        spill_ready.as_millis(),
+        rss_kib()?.saturating_sub(rss_before),
     );
     Ok(())
 }
