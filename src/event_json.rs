@@ -5,10 +5,14 @@
 //! instructions), most of it in looking at each byte of each string; here eight are looked at together.
 
 use std::io::Write as _;
+use std::net::IpAddr;
+
+use uuid::Uuid;
 
 use crate::event::{
     Client, Event, EventType, FormPost, Origin, Promotion, SourceKind, VisitorBasis, Worth,
 };
+use crate::money::{Amount, SCALE};
 use crate::tokens::ClickClaim;
 
 /// Most records are between 500 and 1,000 bytes; a block of this size still comes from the allocator's fast lists.
@@ -115,7 +119,7 @@ fn promotion(json: &mut Json, promotion: &Promotion) {
     json.text("product", &promotion.product);
     json.text("price_variant", &promotion.price_variant);
     if let Some(price) = promotion.price_shown {
-        json.shown("price_shown", price);
+        json.amount("price_shown", price);
     }
 }
 
@@ -138,7 +142,7 @@ fn origin(json: &mut Json, origin: &Origin) {
 
 fn client(json: &mut Json, client: &Client) {
     if let Some(network) = client.network {
-        json.shown("network", network.address());
+        json.address("network", network.address());
     }
     json.text("agent", &client.agent);
     json.text("language", &client.language);
@@ -158,7 +162,7 @@ fn form(json: &mut Json, post: &FormPost) {
 fn worth(json: &mut Json, worth: &Worth) {
     json.text("goal", &worth.goal);
     if let Some(amount) = worth.amount {
-        json.shown("amount", amount);
+        json.amount("amount", amount);
     }
     if let Some(currency) = &worth.currency {
         json.plain("currency", currency.as_str());
@@ -218,12 +222,66 @@ impl Json {
     }
 
     fn number(&mut self, key: &'static str, value: i64) {
-        write!(self.key(key).0, "{value},").expect("a Vec takes every write");
+        self.key(key).decimal(value);
+        self.comma();
     }
 
-    /// A member whose `Display` needs no escapes.
-    fn shown(&mut self, key: &'static str, value: impl std::fmt::Display) {
-        write!(self.key(key).0, "\"{value}\",").expect("a Vec takes every write");
+    fn decimal(&mut self, value: i64) {
+        // 19 digits and a sign.
+        let mut text = [0; 20];
+        let mut at = text.len();
+        let mut rest = value.unsigned_abs();
+        loop {
+            at -= 1;
+            text[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if value < 0 {
+            at -= 1;
+            text[at] = b'-';
+        }
+        self.0.extend_from_slice(&text[at..]);
+    }
+
+    /// As [`Amount`]'s `Display`: at least two decimal places, more only where they are not zero.
+    fn amount(&mut self, key: &'static str, amount: Amount) {
+        self.key(key).0.push(b'"');
+        let (scaled, scale) = (amount.scaled(), SCALE);
+        if scaled < 0 && scaled / scale == 0 {
+            self.0.push(b'-');
+        }
+        self.decimal(scaled / scale);
+        let fraction = scaled.unsigned_abs() % scale.unsigned_abs();
+        let digit = |divisor: u64| b'0' + (fraction / divisor % 10) as u8;
+        let digits = [b'.', digit(1_000), digit(100), digit(10), digit(1)];
+        let shown = if digits[4] != b'0' {
+            5
+        } else if digits[3] != b'0' {
+            4
+        } else {
+            3
+        };
+        self.0.extend_from_slice(&digits[..shown]);
+        self.0.extend_from_slice(b"\",");
+    }
+
+    fn address(&mut self, key: &'static str, address: IpAddr) {
+        self.key(key).0.push(b'"');
+        match address {
+            IpAddr::V4(v4) => {
+                for (index, octet) in v4.octets().into_iter().enumerate() {
+                    if index > 0 {
+                        self.0.push(b'.');
+                    }
+                    self.decimal(octet.into());
+                }
+            }
+            IpAddr::V6(v6) => write!(self.0, "{v6}").expect("a Vec takes every write"),
+        }
+        self.0.extend_from_slice(b"\",");
     }
 
     fn pair(&mut self, name: &str, value: &str) {
@@ -240,28 +298,19 @@ impl Json {
         self.0.extend_from_slice(b"\",");
     }
 
+    /// At most 16 bytes.
     fn hex(&mut self, bytes: &[u8]) {
-        self.0.push(b'"');
-        self.digits(bytes);
-        self.0.extend_from_slice(b"\",");
-    }
-
-    fn digits(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0.push(HEX[usize::from(byte >> 4)]);
-            self.0.push(HEX[usize::from(byte & 0xF)]);
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 0xF)];
         }
+        self.quoted(&digits[..bytes.len() * 2]);
     }
 
     fn uuid(&mut self, bytes: [u8; 16]) {
-        self.0.push(b'"');
-        for (index, range) in [0..4, 4..6, 6..8, 8..10, 10..16].into_iter().enumerate() {
-            if index > 0 {
-                self.0.push(b'-');
-            }
-            self.digits(&bytes[range]);
-        }
-        self.0.extend_from_slice(b"\",");
+        let mut digits = [0; 36];
+        self.quoted(Uuid::from_bytes(bytes).hyphenated().encode_lower(&mut digits).as_bytes());
     }
 
     fn string(&mut self, text: &str) {
@@ -286,8 +335,9 @@ impl Json {
             0x0C => b'f',
             0x0D => b'r',
             _ => {
+                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xF)]];
                 self.0.extend_from_slice(b"\\u00");
-                self.digits(&[byte]);
+                self.0.extend_from_slice(&digits);
                 return;
             }
         };
@@ -319,7 +369,7 @@ fn plain_length(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::ids::{DayHash, EventId, VisitorId};
-    use crate::money::{Amount, Currency};
+    use crate::money::Currency;
     use crate::personal::{ClientIp, PersonalText};
     use proptest::collection::vec;
     use proptest::option;

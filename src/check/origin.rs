@@ -150,21 +150,27 @@ fn slot(origin: &mut Origin, utm: Utm) -> &mut String {
 
 /// Host (without user and port) and path (without query) of an absolute URL, as far as this needs no full parser.
 fn split_url(url: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
-    if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
+    // Byte by byte: every request has a referrer, and the searches for strings are made for longer texts.
+    let bytes = url.as_bytes();
+    let find = |from: usize, wanted: fn(u8) -> bool| {
+        bytes[from..].iter().position(|byte| wanted(*byte)).map_or(bytes.len(), |at| from + at)
+    };
+    let scheme = find(0, |byte| !(byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)));
+    let start = scheme + 3;
+    if scheme == 0 || bytes.get(scheme..start)? != b"://" {
         return None;
     }
-    let end = rest.find(['?', '#']).unwrap_or(rest.len());
-    let rest = &rest[..end];
-    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    let host_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let path_start = find(start, |byte| matches!(byte, b'/' | b'?' | b'#'));
+    let path_end = find(path_start, |byte| matches!(byte, b'?' | b'#'));
+    let authority = &url[start..path_start];
+    let host_port = authority.rfind('@').map_or(authority, |at| &authority[at + 1..]);
     let host = match host_port.strip_prefix('[') {
-        Some(six) => six.split(']').next().unwrap_or(""),
-        None => host_port.split(':').next().unwrap_or(""),
+        Some(six) => &six[..six.find(']').unwrap_or(0)],
+        None => &host_port[..host_port.find(':').unwrap_or(host_port.len())],
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
-    (!host.is_empty() && host.len() <= HOST_BYTES_MAX && host.bytes().all(plain))
-        .then_some((host, path))
+    let known = !host.is_empty() && host.len() <= HOST_BYTES_MAX && host.bytes().all(plain);
+    known.then(|| (host, &url[path_start..path_end]))
 }
 
 #[cfg(test)]

@@ -82,7 +82,10 @@ pub fn path(text: &str, bytes_max: usize, flags: &mut Flags) -> String {
     let odd = |segment: &str| {
         looks_like_email(segment) || looks_like_token(segment) || looks_like_uuid(segment)
     };
-    let text = if text.split('/').any(odd) {
+    // Too short for a token and without the characters of an address: nothing to look for.
+    let harmless =
+        text.len() < TOKEN_RUN_MIN && !text.bytes().any(|byte| matches!(byte, b'@' | b'%'));
+    let text = if !harmless && text.split('/').any(odd) {
         flags.set(Flag::PersonalInUrl);
         let clean: Vec<_> =
             text.split('/').map(|segment| if odd(segment) { REDACTED } else { segment }).collect();

@@ -16,8 +16,9 @@ use crate::registry::VisitorMode;
 /// The cookie's name.
 pub const COOKIE: &str = "lt_v";
 
-/// 400 days: browsers cap cookies there (DOMAIN.md 7).
-const COOKIE_MAX_AGE_S: u32 = 34_560_000;
+/// What follows the cookie's value. 34,560,000 s are 400 days: browsers cap cookies there (DOMAIN.md 7).
+const SECURE_COOKIE: &str = "; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=None";
+const PLAIN_COOKIE: &str = "; Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax";
 
 /// How the browser behind an event is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +75,10 @@ pub fn presented(cookies: &str) -> Option<VisitorId> {
 /// The `Set-Cookie` header's value. On https the cookie crosses sites (a form on www.shop posts to track.shop); without
 /// it browsers refuse `SameSite=None`.
 pub fn set_cookie(visitor: VisitorId, secure: bool) -> String {
-    let reach = if secure { "Secure; SameSite=None" } else { "SameSite=Lax" };
-    format!("{COOKIE}={visitor}; Path=/; Max-Age={COOKIE_MAX_AGE_S}; HttpOnly; {reach}")
+    let mut digits = [0; 32];
+    let visitor = uuid::Uuid::from_u128(visitor.as_u128()).simple().encode_lower(&mut digits);
+    let reach = if secure { SECURE_COOKIE } else { PLAIN_COOKIE };
+    [COOKIE, "=", visitor, reach].concat()
 }
 
 /// The client's address: the right-most hop of `X-Forwarded-For` that is no proxy of ours, and only when the peer is one.

@@ -40,8 +40,14 @@ pub enum Form {
 impl Form {
     /// What `Accept` prefers. Where it names neither (`*/*`, or nothing at all), an answer is of the kind that was sent.
     pub fn preferred(accept: Option<&str>, sent_json: bool) -> Self {
+        let accept = accept.unwrap_or("");
+        // Browsers never name it: their long lists need no reading.
+        if !accept.as_bytes().windows(4).any(|four| four.eq_ignore_ascii_case(b"json")) {
+            let html = accept.as_bytes().windows(4).any(|four| four.eq_ignore_ascii_case(b"html"));
+            return if sent_json && !html { Self::Json } else { Self::Html };
+        }
         let (mut json, mut html) = (0, 0);
-        let ranges = accept.unwrap_or("").split(',');
+        let ranges = accept.split(',');
         for (place, range) in ranges.enumerate() {
             let mut parts = range.split(';').map(str::trim);
             let essence = parts.next().unwrap_or("");
@@ -93,10 +99,16 @@ fn plain(status: StatusCode, body: impl Into<Bytes>, content_type: &'static str)
 }
 
 fn html(status: StatusCode, title: &str, text: &str) -> Reply {
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"></head><body><h1>{title}</h1><p>{text}</p></body></html>\n"
-    );
+    let page = [
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
+        title,
+        "</title><meta name=\"viewport\" content=\"width=device-width\"></head><body><h1>",
+        title,
+        "</h1><p>",
+        text,
+        "</p></body></html>\n",
+    ]
+    .concat();
     let mut reply = plain(status, page, "text/html; charset=utf-8");
     let headers = reply.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
@@ -139,11 +151,8 @@ pub fn receipt_json(receipt: &str) -> Reply {
 
 /// A form's answer where the site has no page of its own.
 pub fn thank_you(receipt: &str) -> Reply {
-    html(
-        StatusCode::OK,
-        "Thank you",
-        &format!("We have received it. Your receipt: <code>{receipt}</code>"),
-    )
+    let text = ["We have received it. Your receipt: <code>", receipt, "</code>"].concat();
+    html(StatusCode::OK, "Thank you", &text)
 }
 
 /// What a receipt says: nothing but that the event was received.
@@ -234,7 +243,10 @@ mod tests {
         assert_eq!(preferred("application/json;q=0.5, text/html;q=0.9", true), Form::Html);
         assert_eq!(preferred("text/html;q=0, application/json;q=0.1", false), Form::Json);
         assert_eq!(preferred("application/json;q=0", false), Form::Html);
+        assert_eq!(preferred("text/html;q=0", true), Form::Html, "odd, and no reason to send JSON");
         assert_eq!(preferred("*/*", true), Form::Json);
+        assert_eq!(preferred("TEXT/HTML", true), Form::Html);
+        assert_eq!(preferred("Application/JSON", false), Form::Json);
         assert_eq!(
             (Form::preferred(None, false), Form::preferred(None, true)),
             (Form::Html, Form::Json)
