@@ -96,7 +96,7 @@ async fn a_settle_log_that_was_made_anew_is_filled_up_past_the_warehouse() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_ends_leadership_and_gives_no_version() {
+async fn a_broker_that_is_away_ends_leadership_and_holds_up_no_stop() {
     let broker = Broker::own().await;
     broker.create_topic("settle-away", 1).await;
     let variables = [
@@ -118,4 +118,10 @@ async fn a_broker_that_is_away_ends_leadership_and_gives_no_version() {
         versions.leads() && versions.next(0).await.is_ok_and(|version| version > before)
     })
     .await;
+
+    // A stop must not wait for a broker that is gone.
+    broker.kill9();
+    let began = std::time::Instant::now();
+    drop(versions);
+    assert!(began.elapsed() < Duration::from_secs(5), "leaving took {:?}", began.elapsed());
 }
