@@ -1,5 +1,6 @@
 -- Settled: what `leadtrail settle` computes from the facts, again whenever they change. Each row is replaced whole by a row of a
--- higher version, which is the offset of the run's record in the settle log: a zombie's rows are older and lose.
+-- higher version, which is the offset of the run's record in the settle log: a zombie's rows are older and lose. Granules are small
+-- because settling looks up single rows.
 
 CREATE TABLE IF NOT EXISTS {database}.conversion_clicks {on_cluster} (
     site LowCardinality(String),
@@ -33,7 +34,7 @@ CREATE TABLE IF NOT EXISTS {database}.conversion_clicks {on_cluster} (
 ) ENGINE = {replicated}ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(conversion_time)
 ORDER BY (site, conversion_time, conversion_seq, conversion_node)
-SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS index_granularity = 1024, default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'Each lead and conversion with the click it follows and how that is known. Read with FINAL.';
 
 CREATE TABLE IF NOT EXISTS {database}.payout_attribution {on_cluster} (
@@ -58,7 +59,7 @@ CREATE TABLE IF NOT EXISTS {database}.payout_attribution {on_cluster} (
 ) ENGINE = {replicated}ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(conversion_time)
 ORDER BY (site, conversion_time, conversion_seq, conversion_node)
-SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS index_granularity = 1024, default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'The payout ledger: one winner for each conversion, by evidence. Read with FINAL. Never add it to model credit.';
 
 CREATE TABLE IF NOT EXISTS {database}.settle_positions {on_cluster} (

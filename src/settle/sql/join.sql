@@ -29,7 +29,30 @@ WITH
     fromUnixTimestamp64Milli({first_ms:Int64} - {window_ms_max:Int64}, 'UTC') AS since_time,
     toStartOfDay(fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')) + toIntervalDay(1) AS until_time,
 
-    -- A click that a conversion names is read whenever it was; the rest is read by visitor, in primary-key order.
+    -- Clicks by visitor, in primary-key order; and those that a conversion names, whenever they were. Site is looked at again
+    -- where trails meet.
+    found_clicks AS (
+        SELECT site, visitor, visitor_basis, day_hash, event_time, id_seq, id_node, received_lag_ms, traffic_class,
+            channel, campaign, ad, creative, placement, link, mailing, affiliate, offer
+        FROM events
+        WHERE event_type = 'click' AND site IN (SELECT site FROM settling) AND event_time >= since_time AND event_time < until_time
+          AND visitor IN (
+            SELECT visitor FROM settling WHERE visitor != 0
+            UNION ALL
+            SELECT toUInt128(day_hash) FROM settling WHERE day_hash != 0
+            UNION ALL
+            SELECT visitor FROM touch_keys
+            WHERE (site, kind, key) IN (SELECT site, 'day_hash', toUInt128(day_hash) FROM settling WHERE day_hash != 0)
+              AND event_time >= since_time AND event_time < until_time AND visitor != 0)
+        UNION ALL
+        SELECT site, visitor, visitor_basis, day_hash, event_time, id_seq, id_node, received_lag_ms, traffic_class,
+            channel, campaign, ad, creative, placement, link, mailing, affiliate, offer
+        FROM events
+        WHERE event_type = 'click' AND (site, visitor, event_time, id_seq, id_node) IN (
+            SELECT site, visitor, event_time, id_seq, id_node FROM touch_keys
+            WHERE (site, kind, key) IN (SELECT site, 'click_id', parent_click FROM settling WHERE parent_click != 0))
+    ),
+    -- A click that was found both ways stands twice, to no effect: the last of equals is the same.
     clicks AS (
         SELECT *,
             traffic_class IN ('human', 'suspect') AS touches,
@@ -38,23 +61,7 @@ WITH
                 + bitShiftLeft(toUInt128(bitAnd(id_seq, 1048575)), 42) + bitShiftLeft(toUInt128(id_node), 10) AS id,
             if(bitShiftRight(visitor, 64) = 0, 0, visitor) AS cookie,
             if(visitor_basis = 'daily_hash', toUInt64(visitor), day_hash) AS hash
-        FROM (
-            SELECT site, visitor, visitor_basis, day_hash, event_time, id_seq, id_node, received_lag_ms, traffic_class,
-                channel, campaign, ad, creative, placement, link, mailing, affiliate, offer
-            FROM events
-            WHERE event_type = 'click' AND (
-                (site, visitor, event_time, id_seq, id_node) IN (
-                    SELECT site, visitor, event_time, id_seq, id_node FROM touch_keys
-                    WHERE (site, kind, key) IN (SELECT site, 'click_id', parent_click FROM settling WHERE parent_click != 0))
-                OR (event_time >= since_time AND event_time < until_time AND (site, visitor) IN (
-                    SELECT site, visitor FROM settling WHERE visitor != 0
-                    UNION ALL
-                    SELECT site, toUInt128(day_hash) FROM settling WHERE day_hash != 0
-                    UNION ALL
-                    SELECT site, visitor FROM touch_keys
-                    WHERE (site, kind, key) IN (SELECT site, 'day_hash', toUInt128(day_hash) FROM settling WHERE day_hash != 0)
-                      AND event_time >= since_time AND event_time < until_time)))
-        )
+        FROM found_clicks
     ),
     -- Where each click's trails end. Two visitors on one trail, and it leads nowhere: a day's hash that they share says nothing.
     ends AS (

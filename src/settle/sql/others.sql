@@ -5,11 +5,10 @@
 -- conversions of the run are in, and those that they were in before it.
 INSERT INTO settle_rows (version, step, site, conversion_time, conversion_seq, conversion_node, event_type, limited, goal, order_id,
     basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing, affiliate, offer,
-    repeat_of, found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency)
-SELECT {version:UInt64}, 'other', other.site, other.conversion_time, other.conversion_seq, other.conversion_node, other.event_type,
-    limited, goal, order_id, basis, click_seen, other.click_time, other.click_seq, other.click_node, channel, campaign, ad, creative,
-    placement, link, mailing, other.affiliate, other.offer, repeat_of,
-    paid.found_by, paid.affiliate, paid.offer, paid.click_time, paid.click_seq, paid.click_node, paid.amount, paid.currency
+    repeat_of)
+SELECT {version:UInt64}, 'other', site, conversion_time, conversion_seq, conversion_node, event_type, limited, goal, order_id,
+    basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing, affiliate, offer,
+    repeat_of
 FROM (
     SELECT *, arrayJoin([
         (1, site, goal, click_time, click_seq, click_node, ''),
@@ -35,8 +34,5 @@ FROM (
       AND (circle.4 != toDateTime64(0, 3, 'UTC') OR circle.7 != '')
     ORDER BY conversion_time, conversion_seq, conversion_node
     LIMIT 1 BY circle
-) AS other
-INNER JOIN payout_attribution AS paid FINAL
-    ON other.site = paid.site AND other.conversion_time = paid.conversion_time
-   AND other.conversion_seq = paid.conversion_seq AND other.conversion_node = paid.conversion_node
-LIMIT 1 BY other.site, other.conversion_time, other.conversion_seq, other.conversion_node
+)
+LIMIT 1 BY site, conversion_time, conversion_seq, conversion_node

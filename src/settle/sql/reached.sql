@@ -5,7 +5,8 @@ INSERT INTO settle_conversions (version, site, event_type, event_time, id_seq, i
     parent_click, parent_link, parent_offer, parent_affiliate, limited, amount, currency, goal, order_id)
 WITH
     fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC') AS first_click,
-    fromUnixTimestamp64Milli({last_ms:Int64} + {window_ms_max:Int64}, 'UTC') AS last_reach
+    fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC') AS last_click,
+    greatest(last_click + toIntervalMillisecond({window_ms_max:Int64}), toStartOfDay(last_click) + toIntervalDay(1)) AS last_reach
 SELECT {version:UInt64}, site, event_type, event_time, id_seq, id_node,
     if(visitor_basis = 'cookie', visitor, 0),
     if(visitor_basis = 'daily_hash', toUInt64(visitor), day_hash),

@@ -2,15 +2,27 @@
 INSERT INTO settle_rows (version, step, rejoined, site, conversion_time, conversion_seq, conversion_node, event_type, limited,
     goal, order_id, basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing,
     affiliate, offer, repeat_of, found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency)
-SELECT {version:UInt64}, 'ready', step = 'joined', site, conversion_time, conversion_seq, conversion_node, event_type, limited,
+WITH paid AS (
+    SELECT site, conversion_time, conversion_seq, conversion_node, found_by AS paid_by, affiliate AS paid_affiliate,
+        offer AS paid_offer, click_time AS paid_time, click_seq AS paid_seq, click_node AS paid_node,
+        amount AS paid_amount, currency AS paid_currency
+    FROM payout_attribution FINAL
+    WHERE (site, conversion_time, conversion_seq, conversion_node) IN (
+        SELECT site, conversion_time, conversion_seq, conversion_node
+        FROM settle_rows WHERE version = {version:UInt64} AND step = 'other')
+)
+SELECT {version:UInt64}, 'ready', is_mine, site, conversion_time, conversion_seq, conversion_node, event_type, limited,
     goal, order_id, basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing,
     affiliate, offer,
     -- What stands in a group that the run doesn't touch keeps its place there.
-    if(has_click AND (step = 'joined' OR click_touched), repeats_click, bitAnd(toUInt8(repeat_of), 1))
-        + 2 * if(has_order AND (step = 'joined' OR order_touched), repeats_order, bitShiftRight(toUInt8(repeat_of), 1)),
-    found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency
+    if(has_click AND (is_mine OR click_touched), repeats_click, bitAnd(toUInt8(repeat_of), 1))
+        + 2 * if(has_order AND (is_mine OR order_touched), repeats_order, bitShiftRight(toUInt8(repeat_of), 1)),
+    if(is_mine, found_by, paid_by), if(is_mine, payee, paid_affiliate), if(is_mine, payee_offer, paid_offer),
+    if(is_mine, payee_click_time, paid_time), if(is_mine, payee_click_seq, paid_seq), if(is_mine, payee_click_node, paid_node),
+    if(is_mine, amount, paid_amount), if(is_mine, currency, paid_currency)
 FROM (
     SELECT *,
+        step = 'joined' AS is_mine,
         (conversion_time, conversion_seq, conversion_node) AS member,
         limited AND click_time != toDateTime64(0, 3, 'UTC') AS has_click,
         limited AND order_id != '' AS has_order,
@@ -23,5 +35,6 @@ FROM (
     WINDOW
         by_click AS (PARTITION BY has_click, site, goal, click_time, click_seq, click_node),
         by_order AS (PARTITION BY has_order, site, goal, order_id)
-)
+) AS placed
+LEFT JOIN paid USING (site, conversion_time, conversion_seq, conversion_node)
 WHERE step != 'before'
