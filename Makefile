@@ -9,8 +9,8 @@ SHELL := /bin/bash
 fetch_parts := deploy/parts/fetch
 
 # Where the fetched parts lie, for the program and its tests.
-parts_env = LEADTRAIL_ENGINE_LIBRARY="$$($(fetch_parts) path engine)" \
-            LEADTRAIL_PLACE_DATABASE="$$($(fetch_parts) path places)"
+parts_env = LEADTRAIL_ENGINE__LIBRARY="$$($(fetch_parts) path engine)" \
+            LEADTRAIL_ENRICH__PLACE_DATABASE="$$($(fetch_parts) path places)"
 test_env = $(parts_env) LEADTRAIL_KAFKA_LIBS="$$($(fetch_parts) path kafka)"
 
 help: ## this list

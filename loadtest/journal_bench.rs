@@ -1,10 +1,12 @@
 //! The disk journal beside two libraries that could take its place: redb and fjall.
 //!
-//! In: nothing, or `--seconds N` for each run. Out: Markdown tables on standard output, for loadtest/RESULTS.md. Promises:
-//! every store gets the same records, the same waiters and the same group commit: whatever waits becomes durable together,
-//! at the journal's own pace, on a thread that is not the runtime's. «nothing» is the generator alone.
+//! In: nothing, or `--seconds N` for each run. Out: Markdown tables on standard output, for
+//! loadtest/RESULTS.md. Promises: every store gets the same records, the same waiters and the same
+//! group commit: whatever waits becomes durable together, at the journal's own pace, on a thread
+//! that is not the runtime's. «nothing» is the generator alone.
 //!
-//! Run with `cargo bench --bench journal_bench`. Everything lies in a folder under `target`, which is removed.
+//! Run with `cargo bench --bench journal_bench`. Everything lies in a folder under `target`, which
+//! is removed.
 
 use std::future::Future;
 use std::os::unix::fs::MetadataExt;
@@ -14,14 +16,16 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use leadtrail::journal::disk::{DiskJournal, DiskReader, Options};
+use leadtrail::journal::disk::{DiskJournal, DiskReader, Options, SpillJournal};
 use redb::{ReadableDatabase, ReadableTable};
 use tokio::sync::Notify;
 
 const RECORD_BYTES: usize = 600;
-const APPENDERS: u64 = 256;
+const APPENDERS_PACED: u64 = 256;
+const APPENDERS_CLOSED: u64 = 2048;
 const PACED_PER_SECOND: u64 = 10_000;
-/// The journal's pace: commits start so far apart, and the second when the last one covered more than so many.
+/// The journal's pace: commits start so far apart, and the second when the last one covered more
+/// than so many.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(1);
 const COMMIT_INTERVAL_BUSY: Duration = Duration::from_millis(3);
 const BUSY_RECORDS: usize = 8;
@@ -34,7 +38,7 @@ fn main() -> Result<()> {
         arguments.next().map_or(Ok(5), |seconds| seconds.parse()).context("--seconds N")?;
     let run = Duration::from_secs(seconds);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build()?;
-    println!("{APPENDERS} appenders, records of {RECORD_BYTES} bytes, {seconds} s a run\n");
+    println!("Records of {RECORD_BYTES} bytes, {seconds} s a run.\n");
     println!(
         "| store | load | durable/s | wait p50 | p99 | CPU µs/record | disk bytes/record | read back, records/s |"
     );
@@ -59,6 +63,15 @@ enum Load {
     Closed,
 }
 
+impl Load {
+    fn appenders(self) -> u64 {
+        match self {
+            Self::Paced => APPENDERS_PACED,
+            Self::Closed => APPENDERS_CLOSED,
+        }
+    }
+}
+
 /// Something that makes records durable.
 trait Store: Send + Sync + 'static {
     /// Returns when the record is durable.
@@ -80,7 +93,7 @@ fn measure<S: Store>(
     let started = Instant::now();
     let deadline = started + run;
     let mut waits: Vec<u32> = runtime.block_on(async {
-        let appenders: Vec<_> = (0..APPENDERS)
+        let appenders: Vec<_> = (0..load.appenders())
             .map(|appender| {
                 tokio::spawn(append_until(Arc::clone(&store), load, appender, deadline))
             })
@@ -101,7 +114,10 @@ fn measure<S: Store>(
     let read = store.read_all()?;
     let read_rate = read as f64 / reading.elapsed().as_secs_f64();
     ensure!(read == records || name == "nothing", "{name} gave {read} of {records} records back");
-    let load = if load == Load::Paced { "10,000/s" } else { "closed loop" };
+    let load = match load {
+        Load::Paced => format!("{PACED_PER_SECOND}/s, {APPENDERS_PACED} appenders"),
+        Load::Closed => format!("closed loop, {APPENDERS_CLOSED} appenders"),
+    };
     println!(
         "| {name} | {load} | {:.0} | {:.2} ms | {:.2} ms | {cpu_us:.1} | {disk_bytes} | {read_rate:.0} |",
         records as f64 / seconds,
@@ -119,8 +135,8 @@ async fn append_until(
     deadline: Instant,
 ) -> Vec<u32> {
     let payload: Vec<u8> = (0..RECORD_BYTES).map(|index| b'a' + (index % 26) as u8).collect();
-    let interval = Duration::from_secs(1) * APPENDERS as u32 / PACED_PER_SECOND as u32;
-    let mut planned = Instant::now() + interval * appender as u32 / APPENDERS as u32;
+    let interval = Duration::from_secs(1) * APPENDERS_PACED as u32 / PACED_PER_SECOND as u32;
+    let mut planned = Instant::now() + interval * appender as u32 / APPENDERS_PACED as u32;
     let mut waits = Vec::new();
     while Instant::now() < deadline {
         if load == Load::Paced {
@@ -151,6 +167,14 @@ fn bytes_in(folder: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
+/// Resident memory of this process.
+fn rss_kib() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.context("VmRSS in /proc/self/status")?.parse().context("VmRSS is a number")
+}
+
 /// How long the journal takes to open again, with a gigabyte in it.
 fn restart(runtime: &tokio::runtime::Runtime) -> Result<()> {
     let folder = tempfile::tempdir_in("target")?;
@@ -171,10 +195,19 @@ fn restart(runtime: &tokio::runtime::Runtime) -> Result<()> {
     let journal = DiskJournal::open(folder.path(), Options::default())?;
     let ready = started.elapsed();
     ensure!(journal.stats().synced_end == RESTART_RECORDS, "records are missing after the restart");
+    drop(journal);
+    let rss_before = rss_kib()?;
+    let started = Instant::now();
+    let spill = SpillJournal::open(folder.path(), Options::default())?;
+    let spill_ready = started.elapsed();
+    let pending = spill.pending().records;
     println!(
-        "\nRestart with {} MB in the page cache: ready after {} ms.",
+        "\nRestart with {} MB in the page cache: ready after {} ms; as a spill with {pending} \
+         records pending after {} ms, with {} KiB more memory.",
         bytes >> 20,
-        ready.as_millis()
+        ready.as_millis(),
+        spill_ready.as_millis(),
+        rss_kib()?.saturating_sub(rss_before),
     );
     Ok(())
 }

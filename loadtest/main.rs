@@ -13,6 +13,7 @@ mod bare;
 mod click_pool;
 mod compare;
 mod dice;
+mod faults;
 mod generator;
 mod histogram;
 mod lane;
@@ -67,6 +68,9 @@ fn work(command: Command) -> anyhow::Result<bool> {
         let runtime = Builder::new_multi_thread().enable_all().build()?;
         return runtime.block_on(bare_server(options));
     }
+    if let Command::Faults(options) = command {
+        return faults::faults(options);
+    }
     // One thread: the rest of the machine belongs to the service.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
@@ -75,7 +79,9 @@ fn work(command: Command) -> anyhow::Result<bool> {
             Command::Reconcile(options) => run::reconcile(options).await,
             Command::Compare(options) => compare::compare(options).await,
             Command::Queryable(options) => queryable::queryable(options).await,
-            Command::Bare(_) => unreachable!("it has a runtime of its own"),
+            Command::Bare(_) | Command::Faults(_) => {
+                unreachable!("they have runtimes of their own")
+            }
         }
     })
 }

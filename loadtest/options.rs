@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::faults::FaultsOptions;
 use crate::generator::Load;
 use crate::mix::{Kind, Mix};
 use crate::site::{SiteError, read_small};
@@ -34,6 +35,8 @@ pub enum Command {
     Queryable(QueryableOptions),
     /// The bare hyper server alone: reads the body, answers 204
     Bare(BareOptions),
+    /// Kill, hang, wipe and fill a whole installation under load, and reconcile after each
+    Faults(FaultsOptions),
 }
 
 /// Where the load goes, and what is asked.
@@ -64,7 +67,7 @@ pub struct LoadOptions {
     #[arg(long = "form", default_value = "contact")]
     pub forms: Vec<String>,
     /// An ad for impressions; may be given again
-    #[arg(long = "ad", default_value = "summer-banner")]
+    #[arg(long = "ad", default_value = "summer-shoes")]
     pub ads: Vec<String>,
     /// An affiliate; may be given again
     #[arg(long = "affiliate", default_value = "blogger")]

@@ -14,7 +14,7 @@ use crate::generator::{Fired, Generator, Observer};
 use crate::options::{ReconcileOptions, RunOptions, WarehouseOptions};
 use crate::outcome::Finished;
 use crate::processor_time::{per_event_us, processor_time};
-use crate::receipts::{Ledger, ReceiptsWriter};
+use crate::receipts::{Ledger, ReceiptsError, ReceiptsWriter};
 use crate::reconcile::{Fault, Reconciliation};
 use crate::requests::Requests;
 use crate::schedule::Schedule;
@@ -67,7 +67,8 @@ pub async fn run(options: RunOptions) -> anyhow::Result<bool> {
     .await?;
 
     let processor_before = processor_time(std::process::id())?;
-    let fired = fire_and_flush(&generator, schedule, &recorder).await?;
+    let flush = || recorder.borrow_mut().receipts.flush();
+    let fired = fire_and_flush(&generator, schedule, flush).await?;
     let processor_spent = processor_time(std::process::id())?.saturating_sub(processor_before);
     recorder.borrow_mut().receipts.finish(fired.count)?;
     print!("{}", summary(&recorder.borrow().tally, &fired, options.rate, processor_spent));
@@ -87,19 +88,19 @@ pub async fn reconcile(options: ReconcileOptions) -> anyhow::Result<bool> {
 }
 
 /// Fires while receipts go to the disk; Ctrl-C ends it early, with all that was sent accounted for.
-async fn fire_and_flush(
+pub async fn fire_and_flush(
     generator: &Generator,
     schedule: Schedule,
-    recorder: &Rc<RefCell<Recorder>>,
+    mut flush: impl FnMut() -> Result<(), ReceiptsError>,
 ) -> anyhow::Result<Fired> {
     let stop = Cell::new(false);
     let fire = generator.fire(schedule, 0, &stop);
     tokio::pin!(fire);
-    let mut flush = tokio::time::interval(FLUSH_EVERY);
+    let mut flushing = tokio::time::interval(FLUSH_EVERY);
     loop {
         tokio::select! {
             fired = &mut fire => return Ok(fired?),
-            _ = flush.tick() => recorder.borrow_mut().receipts.flush()?,
+            _ = flushing.tick() => flush()?,
             _ = tokio::signal::ctrl_c(), if !stop.get() => {
                 eprintln!("stopped: waiting for the answers that are still due");
                 stop.set(true);
@@ -195,7 +196,7 @@ fn result_text(result: &Reconciliation) -> String {
 }
 
 /// Writes every problem, one a line, beside the receipts; replaces the list of an earlier try.
-fn write_problems(receipts: &Path, result: &Reconciliation) -> anyhow::Result<PathBuf> {
+pub fn write_problems(receipts: &Path, result: &Reconciliation) -> anyhow::Result<PathBuf> {
     let mut path = receipts.as_os_str().to_owned();
     path.push(".problems");
     let path = PathBuf::from(path);

@@ -101,7 +101,7 @@ COMMENT 'Working rows of a settling run: the conversions to settle. Dropped afte
 
 CREATE TABLE IF NOT EXISTS {database}.settle_rows {on_cluster} (
     version UInt64,
-    step Enum8('joined' = 1, 'ready' = 2) COMMENT 'joined: click found; ready: repeats are known as well',
+    step Enum8('joined' = 1, 'before' = 2, 'other' = 3, 'ready' = 4) COMMENT 'joined: click found; before: how it stood; other: meets one of them as a repeat; ready: to be written',
     rejoined UInt8 COMMENT '0 for a row whose click stays and whose place among repeats changed',
     site LowCardinality(String),
     conversion_time DateTime64(3, 'UTC'),

@@ -47,7 +47,10 @@ pub struct Rows {
 impl Rows {
     /// Adds an event's rows.
     pub fn add(&mut self, enriched: Enriched, place: Place, keys: &Keys) {
-        let lead = enriched.event.form.as_ref().map(|form| lead::read(form, keys));
+        // A form view names its form too, and is no lead.
+        let is_lead = enriched.event.event_type == EventType::Lead;
+        let form = enriched.event.form.as_ref().filter(|_| is_lead);
+        let lead = form.map(|form| lead::read(form, keys));
         let event = &enriched.event;
         if event.event_type == EventType::Click {
             self.add_touch_keys(event, place);

@@ -6,6 +6,7 @@
 use crate::check::Refusal;
 use crate::check::origin::Trail;
 use crate::event::{EventType, SourceKind};
+use crate::receive::pairs::pairs;
 use crate::receive::record::{self, Answer, Denied};
 use crate::receive::visit::Visit;
 use crate::tokens::verify_mail;
@@ -21,6 +22,9 @@ pub async fn answer(visit: &Visit<'_>, token: &str) -> Result<Answer, Denied> {
     let site = edge.registry.site(&mailing.site).ok_or(Refusal::NotFound)?;
     let mut trail = Trail::default();
     trail.referrer(&visit.referer());
+    for pair in pairs(visit.query().as_bytes()) {
+        trail.take_parameter(&pair.name, &pair.value);
+    }
     let (mut event, _) = visit.event(EventType::EmailOpen, SourceKind::Pixel, site, trail);
     event.promotion.mailing.clone_from(&mailing.name);
     event.promotion.campaign.clone_from(&mailing.campaign);

@@ -27,17 +27,12 @@ pub fn serve(config: Config) -> Result<ExitCode> {
         let stop = stop::on_signals().context("cannot watch for signals")?;
         let mut metrics = parts::Metrics::default();
         let edge = parts::Edge::open(&installation, &mut metrics).await?;
-        let ops = parts::ops(
-            &installation.config,
-            installation.config.ops.listen,
-            metrics,
-            edge.checks(),
-            &stop,
-        )
-        .await?;
+        let listen = (installation.config.ops.listen, "ops.listen");
+        let ops =
+            parts::Ops::start(&installation.config, listen, metrics, edge.checks(), &stop).await?;
         tracing::info!(listen = %installation.config.edge.listen, "edge ready");
         edge.serve(stop).await;
-        ops.await.context("the ops listener ended")
+        ops.end().await
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -47,13 +42,14 @@ pub fn consume(config: Config) -> Result<ExitCode> {
     alone(config, |installation, stop| async move {
         let config = &installation.config;
         let warehouse = installation.warehouse(Role::Ingest)?;
+        parts::check_schema(config, &warehouse).await?;
         let consumer = parts::Consumer::open(&installation, warehouse)?;
         let metrics = parts::Metrics::default();
-        let ops = parts::ops(config, config.consumer.ops_listen, metrics, consumer.checks(), &stop)
-            .await?;
+        let listen = (config.consumer.ops_listen, "consumer.ops_listen");
+        let ops = parts::Ops::start(config, listen, metrics, consumer.checks(), &stop).await?;
         tracing::info!(log = ?config.log.home, "consumer ready");
         consumer.run(config, stop).await;
-        ops.await.context("the ops listener ended")
+        ops.end().await
     })
 }
 
@@ -61,24 +57,28 @@ pub fn consume(config: Config) -> Result<ExitCode> {
 pub fn settle(config: Config, once: bool) -> Result<ExitCode> {
     alone(config, |installation, stop| async move {
         let config = &installation.config;
-        let settle = parts::Settle::open(&installation, &installation.warehouse(Role::Ingest)?)?;
+        let warehouse = installation.warehouse(Role::Ingest)?;
+        parts::check_schema(config, &warehouse).await?;
+        let settle = parts::Settle::open(&installation, &warehouse)?;
         if once {
             return settle.run_once(&stop).await;
         }
         let metrics = parts::Metrics::default();
-        let ops =
-            parts::ops(config, config.settle.ops_listen, metrics, settle.checks(), &stop).await?;
+        let listen = (config.settle.ops_listen, "settle.ops_listen");
+        let ops = parts::Ops::start(config, listen, metrics, settle.checks(), &stop).await?;
         tracing::info!("settle ready");
         settle.run(stop).await;
-        ops.await.context("the ops listener ended")
+        ops.end().await
     })
 }
 
 /// Runs the report page alone.
 pub fn app(config: Config) -> Result<ExitCode> {
     alone(config, |installation, stop| async move {
-        let listener = parts::bind(installation.config.app.listen, "app.listen").await?;
-        let app = parts::report_app(&installation, &installation.warehouse(Role::Ingest)?);
+        let listener = parts::bind(installation.config.app.listen, "app.listen")?;
+        let warehouse = installation.warehouse(Role::Ingest)?;
+        parts::check_schema(&installation.config, &warehouse).await?;
+        let app = parts::report_app(&installation, &warehouse);
         tracing::info!(listen = %installation.config.app.listen, "report page ready");
         crate::report::page::serve(listener, app, stop.watch()).await;
         Ok(())

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
@@ -25,8 +25,9 @@ use crate::receive::{self, Drained};
 use crate::registry::Registry;
 use crate::report::page::App;
 use crate::settle::{self, Counter, Election, Settler, Versions};
-use crate::stop::Stop;
+use crate::stop::{self, Stop, Stopper};
 use crate::store::engine::{Login, holder_of, read_access};
+use crate::store::schema::{self, Dialect, SchemaError};
 use crate::store::{Server, Warehouse};
 
 /// How long the producer has at a stop to deliver what it has; the rest is in the spill.
@@ -105,12 +106,21 @@ pub fn runtime(name: &'static str, threads: usize) -> Result<Runtime> {
 }
 
 /// Listens, or says who has the port.
-pub async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+pub fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
+    listen(address).with_context(|| {
         let holder = holder_of(address.port())
             .map_or_else(String::new, |holder| format!(", it is held by {holder}"));
         format!("cannot listen on {address}{holder}; change `{key}` or stop the other program")
     })
+}
+
+/// The kernel's queue holds what comes at once: the usual 128 makes a burst of connections wait a second for its second try.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    const BACKLOG: u32 = 4096;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Makes Kafka's topics; brokers that are away are waited for by those who need them.
@@ -131,7 +141,7 @@ impl Edge {
     /// Opens journal and salt, and listens.
     pub async fn open(installation: &Installation, metrics: &mut Metrics) -> Result<Self> {
         let config = &installation.config;
-        let listener = bind(config.edge.listen, "edge.listen").await?;
+        let listener = bind(config.edge.listen, "edge.listen")?;
         if config.log.home == Home::Kafka {
             let kafka = config.kafka.clone();
             tokio::spawn(async move { ensure_topics(&kafka).await });
@@ -265,17 +275,45 @@ pub fn report_app(installation: &Installation, warehouse: &Warehouse) -> Arc<App
     ))
 }
 
-/// Starts the ops listener.
-pub async fn ops(
-    config: &Config,
-    listen: SocketAddr,
-    metrics: Metrics,
-    checks: Vec<Check>,
-    stop: &Stop,
-) -> Result<JoinHandle<()>> {
-    let listener = bind(listen, "ops.listen").await?;
-    let ops = ops::Ops { hosts: config.ops.hosts.clone(), checks, metrics, draining: stop.clone() };
-    Ok(tokio::spawn(ops::serve(listener, Arc::new(ops), stop.clone())))
+/// The ops listener, serving.
+pub struct Ops {
+    stopper: Stopper,
+    task: JoinHandle<()>,
+}
+
+impl Ops {
+    /// Listens on `listen`, which the key `key` says. From `draining` on the process is not ready, and still answers.
+    pub async fn start(
+        config: &Config,
+        (listen, key): (SocketAddr, &str),
+        metrics: Metrics,
+        checks: Vec<Check>,
+        draining: &Stop,
+    ) -> Result<Self> {
+        let listener = bind(listen, key)?;
+        let hosts = config.ops.hosts.clone();
+        let ops = ops::Ops { hosts, checks, metrics, draining: draining.clone() };
+        let (stopper, stop) = stop::channel();
+        let task = tokio::spawn(ops::serve(listener, Arc::new(ops), stop));
+        Ok(Self { stopper, task })
+    }
+
+    /// Ends it: the last thing that a process does.
+    pub async fn end(self) -> Result<()> {
+        self.stopper.stop();
+        self.task.await.context("the ops listener panicked")
+    }
+}
+
+/// Refuses a database of another version. One that can't be asked now is waited for by those who need it.
+pub async fn check_schema(config: &Config, warehouse: &Warehouse) -> Result<()> {
+    match schema::check(warehouse.client(), &Dialect::of(config)).await {
+        Err(error @ SchemaError::Server { .. }) => {
+            tracing::warn!(%error, "the database's version could not be checked; going on");
+            Ok(())
+        }
+        other => Ok(other?),
+    }
 }
 
 /// The path of the engine's library, or what to do to have one.

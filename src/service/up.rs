@@ -1,8 +1,8 @@
 //! Up: everything on one machine.
 //!
-//! In: a [`Config`]. Out: edge, consumer, settle, the embedded engine, the report page and, if wanted, the demo shop, until a
-//! signal. Refuses: ports that are taken. Promises: the edge is open first and takes leads even when the engine can't start; it
-//! closes first too, and everything after it finishes what was begun.
+//! In: the configuration. Out: edge, consumer, settle, the embedded engine, the report page and, if wanted, the demo shop, until a
+//! signal. Refuses: ports that are taken, an engine that can't start. Promises: the edge is open first, takes leads while the engine
+//! is away, and closes first too; everything after it finishes what was begun.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use crate::config::Home;
 use crate::demo::{self, DemoSettings};
 use crate::report::page;
-use crate::service::parts::{self, Consumer, Edge, Installation, Metrics, Role, Settle};
+use crate::service::parts::{self, Consumer, Edge, Installation, Metrics, Ops, Role, Settle};
 use crate::stop::{self, Stop};
 use crate::store::engine::{Engine, EngineSettings};
 use crate::store::schema::{self, Dialect};
@@ -48,6 +48,7 @@ pub fn up(config: crate::config::Config, with_demo: bool) -> Result<ExitCode> {
 /// What runs beside the edge.
 struct Running {
     engine: Option<Engine>,
+    ops: Ops,
     stopper: stop::Stopper,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     demo: bool,
@@ -63,9 +64,9 @@ impl Running {
     ) -> Result<Self> {
         let config = &installation.config;
         // Ports first: a taken one should be told before the engine starts.
-        let app_listener = parts::bind(config.app.listen, "app.listen").await?;
+        let app_listener = parts::bind(config.app.listen, "app.listen")?;
         let demo_listener = match with_demo {
-            true => Some(parts::bind(config.demo.listen, "demo.listen").await?),
+            true => Some(parts::bind(config.demo.listen, "demo.listen")?),
             false => None,
         };
         let engine = start_engine(&installation).await?;
@@ -83,8 +84,9 @@ impl Running {
         let settle = Settle::open(&installation, &warehouse)?;
         checks.extend(consumer.checks());
         checks.extend(settle.checks());
-        let mut tasks =
-            vec![parts::ops(config, config.ops.listen, metrics, checks, signals).await?];
+        let listen = (config.ops.listen, "ops.listen");
+        let ops = Ops::start(config, listen, metrics, checks, signals).await?;
+        let mut tasks = Vec::new();
         tasks.push(tokio::spawn({
             let (installation, stop) = (installation.clone(), stop.clone());
             async move { consumer.run(&installation.config, stop).await }
@@ -102,7 +104,7 @@ impl Running {
                 stop.watch(),
             )));
         }
-        Ok(Self { engine, stopper, tasks, demo: with_demo })
+        Ok(Self { engine, ops, stopper, tasks, demo: with_demo })
     }
 
     #[expect(clippy::print_stdout, reason = "the addresses are the command's answer")]
@@ -136,6 +138,7 @@ impl Running {
         if let Some(engine) = self.engine {
             engine.stop().await.context("the engine did not stop cleanly")?;
         }
+        self.ops.end().await?;
         tracing::info!("stopped");
         Ok(())
     }

@@ -18,9 +18,10 @@
 //!   names their winner.
 //!
 //! # A run
-//! `affected` picks conversions, `join` finds their clicks, `repeats` finds who repeats whom; then payouts, clicks and positions are
-//! written, in this order. The next run compares what it finds with `conversion_clicks` to know which groups of repeats changed,
-//! so that table must not be ahead of the payouts, nor its joined rows ahead of the others.
+//! Conversions are picked (`look`, `new`, `reached`), their clicks found (`join`), and who repeats whom (`before`, `others`,
+//! `ready`); then payouts, clicks and positions are written, in this order. The next run compares what it finds with
+//! `conversion_clicks` to know which groups of repeats changed, so that table must not be ahead of the payouts, nor its joined rows
+//! ahead of the others.
 
 mod election;
 mod ranges;
@@ -30,7 +31,7 @@ mod versions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 use tokio::sync::OnceCell;
@@ -255,17 +256,18 @@ impl Settler {
         if plan.ranges.is_empty() {
             return Ok(0);
         }
-        let statements = &self.statements;
-        statements.pick_affected(version, plan, &self.terms, versions).await?;
-        let conversions = statements.count_affected(version).await?;
-        if conversions > 0 {
-            statements.join(version, &self.terms, versions).await?;
-            statements.find_repeats(version, versions).await?;
-            statements.write_payouts(version, &self.terms, versions).await?;
-            statements.write_clicks(version, false, versions).await?;
+        let (statements, terms) = (&self.statements, &self.terms);
+        let picked = statements.pick(version, plan, terms, versions).await?;
+        if picked.conversions > 0 {
+            statements.join(version, &picked, terms, versions).await?;
+            statements.find_repeats(version, &picked, terms, versions).await?;
+            statements.write_payouts(version, terms, versions).await?;
+            if picked.limited > 0 {
+                statements.write_clicks(version, false, versions).await?;
+            }
             statements.write_clicks(version, true, versions).await?;
         }
-        Ok(conversions)
+        Ok(picked.conversions)
     }
 }
 
@@ -273,6 +275,7 @@ impl Settler {
 pub async fn run_loop(settler: &Settler, versions: &mut Versions, stop: &Stop) {
     let mut pause = settler.settings.interval;
     while !stop.is_stopped() {
+        let began = Instant::now();
         let outcome = match versions.lead(stop).await {
             Ok(false) => break,
             Ok(true) => {
@@ -283,10 +286,11 @@ pub async fn run_loop(settler: &Settler, versions: &mut Versions, stop: &Stop) {
         };
         match outcome {
             Ok(report) => {
-                pause = settler.settings.interval;
                 if report.more {
                     continue;
                 }
+                // On a busy machine looking for changes must not become the load: at most a third of the time.
+                pause = settler.settings.interval.max(2 * began.elapsed()).min(PAUSE_MAX);
             }
             // Standing by again is no failure.
             Err(SettleError::Version(VersionError::Lost) | SettleError::Overtaken { .. }) => {

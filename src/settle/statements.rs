@@ -7,21 +7,26 @@
 use std::time::Duration;
 
 use clickhouse::query::Query;
-use clickhouse::{Client, RowOwned, RowRead};
+use clickhouse::{Client, Row, RowOwned, RowRead};
+use serde::Deserialize;
 
 use crate::settle::SettleError;
 use crate::settle::ranges::{Batch, Plan, Position, settled};
-use crate::settle::terms::Terms;
+use crate::settle::terms::{Terms, TermsRow};
 use crate::settle::versions::Versions;
 use crate::store::short;
 
 const POSITIONS: &str = "SELECT log_epoch, log_partition, next_offset FROM settle_positions FINAL ORDER BY log_epoch, log_partition";
 const BATCHES: &str = include_str!("sql/batches.sql");
-const AFFECTED: &str = include_str!("sql/affected.sql");
-const COUNT_AFFECTED: &str =
-    "SELECT count() FROM settle_conversions WHERE version = {version:UInt64}";
+const LOOK: &str = include_str!("sql/look.sql");
+const NEW: &str = include_str!("sql/new.sql");
+const REACHED: &str = include_str!("sql/reached.sql");
+const PICKED: &str = "SELECT count() AS conversions, countIf(limited) AS limited, toUnixTimestamp64Milli(min(event_time)) AS first_ms, \
+     toUnixTimestamp64Milli(max(event_time)) AS last_ms FROM settle_conversions WHERE version = {version:UInt64}";
 const JOIN: &str = include_str!("sql/join.sql");
-const REPEATS: &str = include_str!("sql/repeats.sql");
+const BEFORE: &str = include_str!("sql/before.sql");
+const OTHERS: &str = include_str!("sql/others.sql");
+const READY: &str = include_str!("sql/ready.sql");
 const PAYOUT: &str = include_str!("sql/payout.sql");
 const CLICKS: &str = include_str!("sql/clicks.sql");
 const POSITIONS_WRITTEN: &str = include_str!("sql/positions.sql");
@@ -38,6 +43,23 @@ const SEMANTICS: [(&str, &str); 5] = [
     ("prefer_column_name_to_alias", "0"),
     ("wait_end_of_query", "1"),
 ];
+
+/// New clicks: how many, and the bounds of their times.
+#[derive(Row, Deserialize)]
+struct Look {
+    clicks: u64,
+    first_ms: i64,
+    last_ms: i64,
+}
+
+/// The conversions that a run settles: how many, how many of them can be repeats, and the bounds of their times.
+#[derive(Row, Deserialize)]
+pub(super) struct Picked {
+    pub conversions: u64,
+    pub limited: u64,
+    first_ms: i64,
+    last_ms: i64,
+}
 
 /// A client that knows the statements.
 pub(super) struct Statements {
@@ -78,7 +100,7 @@ impl Statements {
         let written = async {
             let mut insert = self
                 .client
-                .insert::<crate::settle::terms::TermsRow>("settle_registry")
+                .insert::<TermsRow>("settle_registry")
                 .await?
                 .with_timeouts(Some(self.timeout), Some(self.timeout))
                 .with_setting("async_insert", "0")
@@ -94,24 +116,28 @@ impl Statements {
         written.await.map_err(|error| failed(action, &error))
     }
 
-    /// Notes which conversions the run settles.
-    pub(super) async fn pick_affected(
+    /// Notes which conversions the run settles: the new ones, and older ones that a new click can reach.
+    pub(super) async fn pick(
         &self,
         version: u64,
         plan: &Plan,
         terms: &Terms,
         versions: &Versions,
-    ) -> Result<(), SettleError> {
-        let sql = AFFECTED.replace("{new_rows}", &plan.new_rows());
-        let query = with_ends(self.query(&sql), plan)
-            .param("window_ms_max", terms.window_ms_max())
-            .param("version", version);
-        self.write("picking conversions", version, query, versions).await
-    }
-
-    /// How many conversions the run settles.
-    pub(super) async fn count_affected(&self, version: u64) -> Result<u64, SettleError> {
-        let query = self.query(COUNT_AFFECTED).param("version", version);
+    ) -> Result<Picked, SettleError> {
+        let new_rows = plan.new_rows();
+        let within = |sql: &str| self.query(&sql.replace("{new_rows}", &new_rows));
+        let look: Look = self.ask_one("looking at new clicks", within(LOOK)).await?;
+        let query = within(NEW).param("version", version);
+        self.write("picking new conversions", version, query, versions).await?;
+        if look.clicks > 0 {
+            let query = with_ends(within(REACHED), plan)
+                .param("version", version)
+                .param("first_ms", look.first_ms)
+                .param("last_ms", look.last_ms)
+                .param("window_ms_max", terms.window_ms_max());
+            self.write("picking reached conversions", version, query, versions).await?;
+        }
+        let query = self.query(PICKED).param("version", version);
         self.ask_one("counting conversions", query).await
     }
 
@@ -119,6 +145,7 @@ impl Statements {
     pub(super) async fn join(
         &self,
         version: u64,
+        picked: &Picked,
         terms: &Terms,
         versions: &Versions,
     ) -> Result<(), SettleError> {
@@ -126,6 +153,8 @@ impl Statements {
             .query(JOIN)
             .param("version", version)
             .param("registry", terms.fingerprint)
+            .param("first_ms", picked.first_ms)
+            .param("last_ms", picked.last_ms)
             .param("window_ms", terms.window_ms)
             .param("window_ms_max", terms.window_ms_max())
             .param("windows_ms", &terms.windows_ms);
@@ -136,9 +165,21 @@ impl Statements {
     pub(super) async fn find_repeats(
         &self,
         version: u64,
+        picked: &Picked,
+        terms: &Terms,
         versions: &Versions,
     ) -> Result<(), SettleError> {
-        let query = self.query(REPEATS).param("version", version);
+        if picked.limited > 0 {
+            let query = self.query(BEFORE).param("version", version);
+            self.write("reading how they stood", version, query, versions).await?;
+            let query = self
+                .query(OTHERS)
+                .param("version", version)
+                .param("first_ms", picked.first_ms)
+                .param("window_ms_max", terms.window_ms_max());
+            self.write("reading whom they meet", version, query, versions).await?;
+        }
+        let query = self.query(READY).param("version", version);
         self.write("finding repeats", version, query, versions).await
     }
 

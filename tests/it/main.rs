@@ -9,7 +9,9 @@
 mod env;
 
 mod browser;
+mod docs;
 mod engine;
 mod receive;
 mod report;
 mod settle;
+mod whole;

@@ -6,5 +6,6 @@ mod demo;
 mod facts;
 mod figures;
 pub mod http;
+mod leads;
 mod page;
 mod sql;

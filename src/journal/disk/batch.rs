@@ -1,8 +1,9 @@
 //! What became of the records that were appended together, and how their appenders wait for it.
 //!
-//! In: outcomes from the two threads of the journal. Out: woken waiters, exactly those whose records are covered.
-//! Promises: an outcome once told stays true: `written` records are carried over a failed fsync, `synced` ones are on
-//! disk, refused ones were never told otherwise. Waiting is cancel-safe: a dropped waiter changes nothing.
+//! In: outcomes from the two threads of the journal. Out: woken waiters, exactly those whose
+//! records are covered. Promises: an outcome once told stays true: `written` records are carried
+//! over a failed fsync, `synced` ones are on disk, refused ones were never told otherwise. Waiting
+//! is cancel-safe: a dropped waiter changes nothing.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,10 +39,12 @@ impl Batch {
         self.written.notify_waiters();
     }
 
+    /// Says «synced», unless the batch was refused: a refusal is final.
     pub(super) fn set_synced(&self) {
-        self.state.store(SYNCED, Ordering::Release);
-        self.written.notify_waiters();
-        self.synced.notify_waiters();
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+            matches!(state, WRITTEN | PROMISED).then_some(SYNCED)
+        });
+        self.wake();
     }
 
     /// Refuses the batch unless somebody was told that it is written; says whether it is refused.
@@ -61,7 +64,8 @@ impl Batch {
         matches!(self.state.load(Ordering::Acquire), REFUSED_FULL | REFUSED_FAILED)
     }
 
-    /// Tells those who still wait for the fsync that it will not come: the bytes are lost, or the journal closes.
+    /// Tells those who still wait for the fsync that it will not come: the bytes are lost, or the
+    /// journal closes.
     pub(super) fn abandon(&self) {
         self.state.store(REFUSED_FAILED, Ordering::Release);
         self.wake();
@@ -117,7 +121,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The record's offset, whether it becomes durable or not: a refused record's offset is never given again.
+    /// The record's offset, whether it becomes durable or not: a refused record's offset is never
+    /// given again.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -174,6 +179,8 @@ mod tests {
         assert!(ticket.batch.refuse(JournalError::Full));
         assert_eq!(ticket.written().await, Err(JournalError::Full));
         assert_eq!(ticket.synced().await, Err(JournalError::Full));
+        ticket.batch.set_synced();
+        assert_eq!(ticket.synced().await, Err(JournalError::Full));
     }
 
     #[tokio::test]
@@ -191,6 +198,7 @@ mod tests {
             async move { ticket.synced().await }
         });
         tokio::task::yield_now().await;
+        ticket.batch.set_written();
         ticket.batch.set_synced();
         waiter.await.unwrap().unwrap();
     }

@@ -1,6 +1,8 @@
-//! The system calls of the journal that can fail while it runs, in one place, so that tests can make them fail.
+//! The system calls of the journal that can fail while it runs, in one place, so that tests can
+//! make them fail.
 //!
-//! In: an open file. Out: what the kernel says. Promises: a write that succeeds has written everything.
+//! In: an open file. Out: what the kernel says. Promises: a write that succeeds has written
+//! everything.
 
 use std::fs::File;
 use std::io;

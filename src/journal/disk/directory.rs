@@ -1,8 +1,10 @@
-//! A journal's directory: its modes, its lock, its identity, and the two positions that processes tell each other.
+//! A journal's directory: its modes, its lock, its identity, and the two positions that processes
+//! tell each other.
 //!
-//! In: a path. Out: a directory of mode 0700 that holds `LOCK`, `journal.id`, `synced`, `consumed` and segments.
-//! Refuses: a second writer, and segments without their identity. Promises: an emptied or new directory gets a new
-//! identity, so that a reader never takes its offsets for the old ones; the identity is on disk before any segment is.
+//! In: a path. Out: a directory of mode 0700 that holds `LOCK`, `journal.id`, `synced`, `consumed`
+//! and segments. Refuses: a second writer, and segments without their identity. Promises: an
+//! emptied or new directory gets a new identity, so that a reader never takes its offsets for the
+//! old ones; the identity is on disk before any segment is.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -55,7 +57,7 @@ pub(super) fn prepare(directory: &Path) -> Result<(), OpenError> {
 /// Takes the writer's lock; it lasts as long as the file is open.
 pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
     let path = directory.join(LOCK);
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -67,7 +69,7 @@ pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            (&mut file)
+            (&file)
                 .take(20)
                 .read_to_string(&mut holder)
                 .at("read the holder of the lock", &path)?;
@@ -76,9 +78,8 @@ pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
         }
         Err(TryLockError::Error(error)) => return Err(error).at("lock the journal", &path),
     }
-    file.set_len(0).at("write the lock's holder", &path)?;
-    file.write_all(format!("{}\n", std::process::id()).as_bytes())
-        .at("write the lock's holder", &path)?;
+    // For people only, and at a fixed width: it must not need space on a disk that is full.
+    let _ = file.write_all_at(format!("{:<19}\n", std::process::id()).as_bytes(), 0);
     Ok(file)
 }
 
@@ -151,10 +152,12 @@ impl Mark {
     }
 }
 
-/// Reads a position: an offset and its checksum. Nothing when it was never written; [`io::ErrorKind::InvalidData`] when
-/// its checksum fails, because the file is another journal's or damaged.
+/// Reads a position: an offset and its checksum. Nothing when it was never written;
+/// [`io::ErrorKind::InvalidData`] when its checksum fails, because the file is another journal's or
+/// damaged.
 ///
-/// The file is opened anew each time, so that a journal that was removed and created again is noticed.
+/// The file is opened anew each time, so that a journal that was removed and created again is
+/// noticed.
 pub(super) fn read_mark(directory: &Path, mark: Mark, seal: Seal) -> io::Result<Option<u64>> {
     /// A read may meet a write half-way; it is over within microseconds.
     const TRIES_MAX: u32 = 5;

@@ -1,4 +1,5 @@
-//! What can go wrong with the disk journal, one enum for each moment: opening, appending, waiting, reading.
+//! What can go wrong with the disk journal, one enum for each moment: opening, appending, waiting,
+//! reading.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,7 +84,8 @@ pub enum AppendError {
     Closed,
 }
 
-/// Why a record that was taken did not become durable. It was not acknowledged, so its caller must refuse it.
+/// Why a record that was taken did not become durable. It was not acknowledged, so its caller must
+/// refuse it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
@@ -99,7 +101,8 @@ pub enum JournalError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The offset is not, or no longer, in the journal. Never resolved by starting elsewhere on one's own account.
+    /// The offset is not, or no longer, in the journal. Never resolved by starting elsewhere on
+    /// one's own account.
     #[error("offset {wanted} is not in the journal {directory:?}, which holds {start} up to {end}")]
     OutOfRange {
         /// The journal's directory.

@@ -1,19 +1,20 @@
 //! One record on disk: how it is framed, checked, and found again behind damage.
 //!
-//! In: payloads of at most [`PAYLOAD_BYTES_MAX`] bytes, or bytes of a segment. Out: frames, or what is wrong with them.
-//! Refuses: a length, a kind or a checksum that cannot be. Promises: a frame that parses was written by the journal
-//! with this identity and is unchanged.
+//! In: payloads of at most [`PAYLOAD_BYTES_MAX`] bytes, or bytes of a segment. Out: frames, or what
+//! is wrong with them. Refuses: a length, a kind or a checksum that cannot be. Promises: a frame
+//! that parses was written by the journal with this identity and is unchanged.
 //!
 //! ```text
 //! length u32 | checksum u32 | offset u64 | kind u8 | payload     (little endian)
 //! ```
-//! The checksum starts from the journal's random identity. So bytes of another journal never parse, and neither does
-//! a frame that somebody hid in a form field in the hope that a search behind damage would find it.
+//! The checksum starts from the journal's random identity. So bytes of another journal never parse,
+//! and neither does a frame that somebody hid in a form field in the hope that a search behind
+//! damage would find it.
 
 use crc32fast::Hasher;
 
-/// Largest payload of one record, in bytes. A body is capped well below this at the edge; the bound keeps a damaged
-/// length from asking for more memory than this.
+/// Largest payload of one record, in bytes. A body is capped well below this at the edge; the bound
+/// keeps a damaged length from asking for more memory than this.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes in front of each payload.
@@ -78,7 +79,8 @@ impl Seal {
         hasher.finalize()
     }
 
-    /// Hashes the payload first, so that `append` can do it before it takes its lock, when the offset is not known.
+    /// Hashes the payload first, so that `append` can do it before it takes its lock, when the
+    /// offset is not known.
     pub(super) fn begin(self, kind: Kind, payload: &[u8]) -> Hasher {
         let mut hasher = Hasher::new_with_initial(self.0);
         hasher.update(payload);
@@ -172,8 +174,8 @@ pub(super) fn parse(seal: Seal, bytes: &[u8]) -> Parsed {
     Parsed::Frame(Frame { offset, kind, payload_bytes, count })
 }
 
-/// Position and header of the first whole frame in `bytes` whose offset is `offset_min` or later, starting in the
-/// first `starts` bytes.
+/// Position and header of the first whole frame in `bytes` whose offset is `offset_min` or later,
+/// starting in the first `starts` bytes.
 pub(super) fn find(
     seal: Seal,
     bytes: &[u8],
@@ -189,6 +191,7 @@ pub(super) fn find(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::disk::tests::cases;
     use proptest::prelude::*;
 
     fn framed(seal: Seal, offset: u64, payload: &[u8]) -> Vec<u8> {
@@ -224,6 +227,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn what_was_framed_parses_to_the_same(
             payload in proptest::collection::vec(any::<u8>(), 0..2000),

@@ -1,11 +1,14 @@
 //! The disk journal: an append-only log in segment files, made durable by group fsync.
 //!
-//! In: payloads of up to 1 MiB. Out: contiguous offsets, and the word «written» (write(2) returned, so kill -9 does not
-//! matter) or «synced» (fdatasync returned, so a power cut does not either). Refuses: what does not fit the buffer, the byte
-//! budget or the disk, at once; what could not be written or synced, as soon as that is known. Promises:
-//! - **Nothing acknowledged is lost.** What was told «synced» is on disk and readable, or reported as damage with its bytes.
-//!   What was told «written» outlives every crash of a process, and a failed fsync too as long as the kernel still has it.
-//! - **Offsets are for ever.** They count records from 0, are never given twice and never jump: a refused record leaves a void.
+//! In: payloads of up to 1 MiB. Out: contiguous offsets, and the word «written» (write(2) returned,
+//! so kill -9 does not matter) or «synced» (fdatasync returned, so a power cut does not either).
+//! Refuses: what does not fit the buffer, the byte budget or the disk, at once; what could not be
+//! written or synced, as soon as that is known. Promises:
+//! - **Nothing acknowledged is lost.** What was told «synced» is on disk and readable, or reported
+//!   as damage with its bytes. What was told «written» outlives every crash of a process, and a
+//!   failed fsync too as long as the kernel still has it.
+//! - **Offsets are for ever.** They count records from 0, are never given twice and never jump: a
+//!   refused record leaves a void.
 //! - **Readers see only what is synced**, in order, from this or another process, without a lock.
 //! - **A writer never waits for the disk** in `append`; a hanging fsync does not hold up write(2).
 //!
@@ -21,9 +24,10 @@
 //! | `consumed` | offset below which the consumer needs nothing any more |
 //!
 //! # The parts
-//! `frame` frames one record, `segment` names files, `scan` walks over damage; `state`, `write` and `sync` are the way of a
-//! record from `append` to «synced», `repair` what follows a failed fsync, `recovery` what follows a crash, `retain` what is deleted
-//! when; `reader` reads; `spill` and `strikes` are the layer above for records that wait for Kafka.
+//! `frame` frames one record, `segment` names files, `scan` walks over damage; `state`, `write` and
+//! `sync` are the way of a record from `append` to «synced», `repair` what follows a failed fsync,
+//! `recovery` what follows a crash, `retain` what is deleted when; `reader` reads; `spill` and
+//! `strikes` are the layer above for records that wait for Kafka.
 
 mod batch;
 mod device;
@@ -71,12 +75,13 @@ use write::Tail;
 /// How a journal is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// A segment is closed before it grows beyond this, in bytes. Only the last one is scanned at start, and only
-    /// whole segments are deleted.
+    /// A segment is closed before it grows beyond this, in bytes. Only the last one is scanned at
+    /// start, and only whole segments are deleted.
     pub segment_bytes_max: u64,
     /// Records that wait for write(2), in bytes. Must fit a segment, as a batch never spans two.
     pub buffer_bytes_max: usize,
-    /// All segments together, in bytes. Beyond it appending is refused, unless consumed segments can go.
+    /// All segments together, in bytes. Beyond it appending is refused, unless consumed segments
+    /// can go.
     pub bytes_max: u64,
     /// So much of the file system is left free, in bytes.
     pub free_bytes_min: u64,
@@ -112,7 +117,8 @@ impl Options {
 
 /// The one writer of a journal.
 ///
-/// Dropping it writes and fsyncs what is left and joins its threads, so drop it where blocking is allowed.
+/// Dropping it writes and fsyncs what is left and joins its threads, so drop it where blocking is
+/// allowed.
 pub struct DiskJournal {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -142,6 +148,7 @@ impl DiskJournal {
         let synced_file = directory::open_mark(directory, Mark::Synced)
             .and_then(|file| {
                 directory::write_mark(&file, recovered.next_offset, seal)?;
+                file.sync_all()?;
                 Ok(file)
             })
             .at("write the journal's synced position", directory)?;
@@ -200,7 +207,8 @@ impl DiskJournal {
         self.shared.append(Kind::Record, payload)
     }
 
-    /// Waits for write(2): from then on the record outlives any crash of this process. Not a power cut.
+    /// Waits for write(2): from then on the record outlives any crash of this process. Not a power
+    /// cut.
     ///
     /// Cancel-safe. Where only [`synced`](Self::synced) is awaited, nothing else is paid for.
     pub async fn written(&self, ticket: &Ticket) -> Result<(), JournalError> {
@@ -213,7 +221,8 @@ impl DiskJournal {
         ticket.written().await
     }
 
-    /// Waits for fdatasync: from then on the record outlives a power cut, and readers see it. Cancel-safe.
+    /// Waits for fdatasync: from then on the record outlives a power cut, and readers see it.
+    /// Cancel-safe.
     pub async fn synced(&self, ticket: &Ticket) -> Result<(), JournalError> {
         ticket.synced().await
     }
@@ -257,6 +266,7 @@ impl DiskJournal {
             // A panic in there was printed by its own thread; nothing is acknowledged after it.
             let _ = thread.join();
         }
+        self.shared.abandon_rest();
     }
 }
 
@@ -290,7 +300,8 @@ pub struct Stats {
     pub consumed_end: u64,
     /// Bytes of all segments.
     pub bytes: u64,
-    /// Bytes that the segments may have as things stand: the budget, or less when the disk has less.
+    /// Bytes that the segments may have as things stand: the budget, or less when the disk has
+    /// less.
     pub bytes_max: u64,
     /// Number of segments.
     pub segments: usize,

@@ -1,8 +1,9 @@
 //! Reading the log by offset, from the process that writes it or from another one.
 //!
-//! In: an offset. Out: what is there, in sequence, up to what is synced: records, voids, and damage with the bytes that are
-//! left of it. Refuses: offsets that are not in the journal, and a journal that was replaced meanwhile. Promises: each offset
-//! below the synced end is given exactly once in a pass, as one of the three; nothing that might still be refused is given.
+//! In: an offset. Out: what is there, in sequence, up to what is synced: records, voids, and damage
+//! with the bytes that are left of it. Refuses: offsets that are not in the journal, and a journal
+//! that was replaced meanwhile. Promises: each offset below the synced end is given exactly once in
+//! a pass, as one of the three; nothing that might still be refused is given.
 
 use std::fs::File;
 use std::io;
@@ -20,8 +21,8 @@ use super::recovery::open_scan;
 use super::scan::{self, Item, Scan};
 use super::segment;
 
-/// Pauses between two looks at the synced position while nothing comes: short at first, for an event should be
-/// queryable within a second; then long enough to cost nothing.
+/// Pauses between two looks at the synced position while nothing comes: short at first, for an
+/// event should be queryable within a second; then long enough to cost nothing.
 const POLL_MIN: Duration = Duration::from_millis(1);
 const POLL_MAX: Duration = Duration::from_millis(20);
 
@@ -35,7 +36,8 @@ pub enum Entry {
         /// Its payload, as it was appended.
         payload: Bytes,
     },
-    /// Offsets without a record: refused ones, or the journal's own bookkeeping. Nothing is missing.
+    /// Offsets without a record: refused ones, or the journal's own bookkeeping. Nothing is
+    /// missing.
     Void {
         /// The first of them.
         first_offset: u64,
@@ -94,8 +96,8 @@ pub struct DiskReader {
 struct Cursor {
     scan: Scan,
     segment: u64,
-    /// First offset of the next segment, when there was one as this one was opened. What lies beyond it in this one
-    /// was refused, or moved there.
+    /// First offset of the next segment, when there was one as this one was opened. What lies
+    /// beyond it in this one was refused, or moved there.
     bound: Option<u64>,
     offset: u64,
 }
@@ -109,7 +111,8 @@ impl DiskReader {
         Ok(Self { directory: directory.into(), identity, seal, consumed_file: None, cursor: None })
     }
 
-    /// Which journal this is. A consumer keeps it with its position: positions of another journal mean nothing here.
+    /// Which journal this is. A consumer keeps it with its position: positions of another journal
+    /// mean nothing here.
     pub fn journal_id(&self) -> JournalId {
         self.identity
     }
@@ -141,7 +144,8 @@ impl DiskReader {
             .at("read the journal's consumed position", &self.directory)
     }
 
-    /// Tells the writer that everything below `offset` is safe elsewhere, so that its segments may go in time.
+    /// Tells the writer that everything below `offset` is safe elsewhere, so that its segments may
+    /// go in time.
     pub fn publish_consumed(&mut self, offset: u64) -> Result<(), ReadError> {
         let file = match self.consumed_file.take() {
             Some(file) => file,
@@ -154,8 +158,9 @@ impl DiskReader {
         Ok(())
     }
 
-    /// Entries from offset `from` on: at most `records_max` of them, and no further one after `bytes_max` bytes of
-    /// payload. Empty when nothing more is synced. Reading on where the last call ended costs no search.
+    /// Entries from offset `from` on: at most `records_max` of them, and no further one after
+    /// `bytes_max` bytes of payload. Empty when nothing more is synced. Reading on where the last
+    /// call ended costs no search.
     pub fn read(
         &mut self,
         from: u64,
@@ -286,7 +291,8 @@ impl DiskReader {
 
     /// A cursor at `offset`: in the last segment that starts at or before it, scanned up to there.
     fn locate(&self, offset: u64, end: u64) -> Result<Cursor, ReadError> {
-        /// Segments may be deleted or replaced between listing and opening; more often than this it is no accident.
+        /// Segments may be deleted or replaced between listing and opening; more often than this it
+        /// is no accident.
         const TRIES_MAX: u32 = 10;
         let mut tries = 0;
         let (file, segment, bound) = loop {
@@ -349,7 +355,8 @@ impl DiskReader {
         matches!(directory::read_identity(&self.directory), Ok(Some(id)) if id == self.identity)
     }
 
-    /// Whether the cursor's file no longer bears its name: after a failed fsync of a segment's first records.
+    /// Whether the cursor's file no longer bears its name: after a failed fsync of a segment's
+    /// first records.
     fn is_replaced(&self, cursor: &Cursor) -> Result<bool, ReadError> {
         let path = self.path(cursor.segment);
         let inode = |metadata: std::fs::Metadata| metadata.ino();

@@ -1,9 +1,14 @@
 //! What a journal holds when it is opened.
 //!
-//! In: a directory that a process left, perhaps in the middle of a write. Out: the next offset, the segment to go on
-//! with, and what was found wrong. Refuses nothing that can be read. Promises: a torn tail is cut; damage that touches
-//! records known to be durable is kept for the reader to report; offsets that were ever synced or consumed are
-//! not given again; everything readable is fsynced before it is said to be durable. Only the last segment is scanned.
+//! In: a directory that a process left, perhaps in the middle of a write. Out: the next offset, the
+//! segment to go on with, and what was found wrong. Refuses nothing that can be read. Promises: a
+//! torn tail is cut; damage that touches records known to be durable is kept for the reader to
+//! report; offsets that were ever synced or consumed are not given again; everything readable is
+//! fsynced before it is said to be durable. Only the last segment is scanned.
+//!
+//! What was not known to be synced is written once more, over itself, before that fsync: the
+//! process before may have died of a failed one, after which Linux takes the pages for clean and an
+//! fsync alone would say yes without writing them.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -36,6 +41,8 @@ pub(super) struct Recovered {
     pub(super) active: Option<Active>,
     pub(super) segments: BTreeMap<u64, Segment>,
     pub(super) recovery: Recovery,
+    /// From this byte on the last segment may hold what was never synced.
+    unsynced_from: u64,
 }
 
 /// Looks through the directory, whose lock is held.
@@ -60,19 +67,24 @@ pub(super) fn recover(
         active: None,
         segments: BTreeMap::new(),
         recovery: Recovery::default(),
+        unsynced_from: 0,
     };
     let mut firsts = segment::list(directory).at("list the journal", directory)?;
     while let Some(last) = firsts.last().copied() {
-        if recover_last(directory, identity, last, &mut recovered)? {
+        if recover_last(directory, identity, last, synced, &mut recovered)? {
             break;
         }
         firsts.pop();
     }
     for (index, first) in firsts.iter().enumerate() {
         let path = segment::path(directory, *first);
-        let file = File::open(&path).at("open a journal segment", &path)?;
-        let end = firsts.get(index + 1).copied().unwrap_or(recovered.next_offset);
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let file = file.at("open a journal segment", &path)?;
+        let next = firsts.get(index + 1).copied();
+        let end = next.unwrap_or(recovered.next_offset);
         if end > synced {
+            let from = if next.is_some() { 0 } else { recovered.unsynced_from };
+            rewrite(device, &file, from).at("write a journal segment again", &path)?;
             device.sync(&file).at("fsync a journal segment", &path)?;
         }
         let bytes = file.metadata().at("look at a journal segment", &path)?.len();
@@ -87,6 +99,7 @@ fn recover_last(
     directory: &Path,
     identity: &JournalId,
     first: u64,
+    synced: u64,
     recovered: &mut Recovered,
 ) -> Result<bool, OpenError> {
     let path = segment::path(directory, first);
@@ -95,7 +108,11 @@ fn recover_last(
     let length = file.metadata().at("look at the last journal segment", &path)?.len();
     let (has_header, mut scan) =
         open_scan(file, identity, first).at("read the last journal segment", &path)?;
+    recovered.unsynced_from = 0;
     loop {
+        if first < synced && scan.expected() <= synced {
+            recovered.unsynced_from = scan.position();
+        }
         match scan.step().at("read the last journal segment", &path)? {
             Item::Frame { .. } => {}
             Item::Damage { count, .. } => recovered.recovery.damaged_records += count,
@@ -104,13 +121,15 @@ fn recover_last(
     }
     let (end, position) = (scan.expected(), scan.position());
     if recovered.next_offset > end {
-        // Records known to be durable are missing: nothing is cut, so that the reader can show what is left of them.
+        // Records known to be durable are missing: nothing is cut, so that the reader can show what
+        // is left of them.
         recovered.recovery.damaged_records += recovered.next_offset - end;
         return Ok(true);
     }
     recovered.recovery.cut_bytes += length - position;
     if position == 0 {
-        // Not even a header: the crash came while the segment was created. The one before it is the last then.
+        // Not even a header: the crash came while the segment was created. The one before it is the
+        // last then.
         std::fs::remove_file(&path).at("remove an empty journal segment", &path)?;
         return Ok(false);
     }
@@ -126,7 +145,21 @@ fn recover_last(
     Ok(true)
 }
 
-/// A walk over a segment, and whether its header is good. Without a header the search for frames starts at byte 0.
+/// Writes a file's bytes over themselves, so that the kernel has to write them to the disk.
+fn rewrite(device: &dyn Device, file: &File, mut position: u64) -> io::Result<()> {
+    const CHUNK_BYTES: usize = 1 << 20;
+    loop {
+        let bytes = scan::read(file, position, CHUNK_BYTES)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        device.write(file, &bytes, position)?;
+        position += bytes.len() as u64;
+    }
+}
+
+/// A walk over a segment, and whether its header is good. Without a header the search for frames
+/// starts at byte 0.
 pub(super) fn open_scan(file: File, identity: &JournalId, first: u64) -> io::Result<(bool, Scan)> {
     let seal = Seal::new(&identity.0);
     let header = scan::read(&file, 0, SEGMENT_HEADER_BYTES)?;

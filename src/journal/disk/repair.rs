@@ -1,14 +1,15 @@
 //! After a failed fsync.
 //!
-//! In: a segment of which the kernel could not say that it is on disk. Out: the same offsets in a fresh segment that takes
-//! over where the last good fsync ended. Refuses: the batches that nobody was told of. Promises: no fsync of the same file is
-//! ever asked again, because Linux marks the pages clean after the failure and would say yes; what somebody
-//! was told is written (a redirect that went out on write(2)) is read back, checked, and carried over, so that
-//! it becomes durable late rather than never.
+//! In: a segment of which the kernel could not say that it is on disk. Out: the same offsets in a
+//! fresh segment that takes over where the last good fsync ended. Refuses: the batches that nobody
+//! was told of. Promises: no fsync of the same file is ever asked again, because Linux marks the
+//! pages clean after the failure and would say yes; what somebody was told is written (a redirect
+//! that went out on write(2)) is read back, checked, and carried over, so that it becomes durable
+//! late rather than never.
 //!
-//! The fresh segment is put together under another name, fsynced, and renamed into place before the old one is cut:
-//! kill -9 at any moment leaves either of the two whole. A refused record may be read after such a crash, as any record
-//! may that was not acknowledged; never the other way round.
+//! The fresh segment is put together under another name, fsynced, and renamed into place before the
+//! old one is cut: kill -9 at any moment leaves either of the two whole. A refused record may be
+//! read after such a crash, as any record may that was not acknowledged; never the other way round.
 
 use std::fs::File;
 use std::io;
@@ -21,16 +22,13 @@ use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
 use super::state::{Dirty, Segment, Shared, Written};
 
 /// How long a disk that fails again is left alone.
-const REPAIR_INTERVAL: Duration = Duration::from_secs(1);
+const REPAIR_INTERVAL: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1000 });
 
 impl Shared {
-    /// Replaces what is unsynced in the oldest dirty file. Returns when that is done, or when the journal closes.
+    /// Replaces what is unsynced in the oldest dirty file. Returns when that is done, or when the
+    /// journal closes on a disk that still fails.
     pub(super) fn repair(&self, error: &io::Error) {
-        tracing::error!(
-            %error,
-            journal = %self.directory.display(),
-            "fsync of a journal segment failed; its unsynced records are refused or moved to a fresh segment"
-        );
+        self.log_failure("fsync failed; unsynced records are refused or moved elsewhere", error);
         let dirty = self.seal_oldest();
         let mut refused = 0;
         for written in &dirty.batches {
@@ -40,13 +38,11 @@ impl Shared {
         }
         self.state().counts.refused += refused;
         while let Err(error) = self.replace(&dirty) {
-            tracing::error!(
-                %error,
-                journal = %self.directory.display(),
-                "cannot put a fresh journal segment in place; trying again in a second"
-            );
+            self.log_failure("cannot put a fresh segment in place; trying every second", &error);
             if self.wait_or_close() {
-                self.abandon(&dirty);
+                let mut state = self.state();
+                state.dirty.push_front(dirty);
+                state.is_broken = true;
                 return;
             }
         }
@@ -108,7 +104,8 @@ impl Shared {
             match self.read_back(file, written) {
                 Some(bytes) => return bytes,
                 None => {
-                    // The one way to lose what write(2) took without a power cut: the disk failed and the kernel forgot.
+                    // The one way to lose what write(2) took without a power cut: the disk failed
+                    // and the kernel forgot.
                     tracing::error!(
                         first_offset = written.first,
                         count,
@@ -148,13 +145,14 @@ impl Shared {
         waited.expect("no thread panics while it holds the journal's state").0.closing
     }
 
-    /// The journal closes on a broken disk: nobody is left waiting. What can still be read is found at the next start.
-    fn abandon(&self, dirty: &Dirty) {
+    /// Refuses what the threads left when they ended on a broken disk, so that nobody is left
+    /// waiting. What can still be read is found at the next start.
+    pub(super) fn abandon_rest(&self) {
         let mut state = self.state();
-        let later = state.dirty.drain(..).collect::<Vec<_>>();
+        let dirty = std::mem::take(&mut state.dirty);
         let filled = state.take_filling();
         drop(state);
-        for written in dirty.batches.iter().chain(later.iter().flat_map(|dirty| &dirty.batches)) {
+        for written in dirty.iter().flat_map(|dirty| &dirty.batches) {
             written.batch.abandon();
         }
         if let Some(filled) = filled {

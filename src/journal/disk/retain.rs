@@ -1,9 +1,10 @@
 //! Which segments may go, and how much may still come.
 //!
-//! In: the consumer's position and the free space. Out: deleted segments and the byte budget for appending. Refuses: to delete
-//! anything that is not consumed. Promises: what is consumed is kept for `keep`, unless the budget or the disk runs out;
-//! then the oldest consumed segments go first, before any new record is refused (no lead lost comes before replaying),
-//! and each such deletion is counted and logged.
+//! In: the consumer's position and the free space. Out: deleted segments and the byte budget for
+//! appending. Refuses: to delete anything that is not consumed. Promises: what is consumed is kept
+//! for `keep`, unless the budget or the disk runs out; then the oldest consumed segments go first,
+//! before any new record is refused (no lead lost comes before replaying), and each such deletion
+//! is counted and logged.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -31,17 +32,15 @@ impl Shared {
         state.upkeep_wanted = false;
         let room = free_bytes.saturating_sub(self.options.free_bytes_min);
         state.used_bytes_max = self.options.bytes_max.min(state.used_bytes.saturating_add(room));
-        // If the disk still refuses, the next batch is refused as this one was.
-        if let Some(refusal) = state.refusing.take() {
-            tracing::info!(was = %refusal, journal = %self.directory.display(), "trying to write the journal again");
-        }
+        // If the disk still refuses, the next batch is refused as the last one was.
+        state.refusing = None;
     }
 
-    /// Deletes a sealed segment, whatever is in it.
+    /// Deletes a sealed segment, whatever is in it. Its name may come back after a power cut, and
+    /// then it is deleted again; not waiting for the disk here keeps the writer thread free for
+    /// write(2).
     pub(super) fn delete_segment(&self, first: u64) {
-        let deleted = std::fs::remove_file(segment::path(&self.directory, first))
-            .and_then(|()| self.device.sync_directory(&self.directory));
-        match deleted {
+        match std::fs::remove_file(segment::path(&self.directory, first)) {
             Ok(()) => self.state().forget_segment(first),
             Err(error) => self.warn("delete a journal segment", &error),
         }

@@ -1,8 +1,9 @@
 //! Reading one segment frame by frame, in sequence, over damage.
 //!
-//! In: a segment file and the offset that must come first. Out: frames in sequence, and for what is not in sequence
-//! where it begins and where reading can go on. Refuses nothing: damage is data. Promises: a frame is given only when its
-//! checksum and its offset hold, and memory stays below two of the largest frames.
+//! In: a segment file and the offset that must come first. Out: frames in sequence, and for what is
+//! not in sequence where it begins and where reading can go on. Refuses nothing: damage is data.
+//! Promises: a frame is given only when its checksum and its offset hold, and memory stays below
+//! two of the largest frames.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +13,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::frame::{self, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, Parsed, Reason, Seal};
 
-/// How much is read at once: enough for hundreds of records, small enough to live on in a record that keeps its chunk.
+/// How much is read at once: enough for hundreds of records, small enough to live on in a record
+/// that keeps its chunk.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// What comes next in a segment.
@@ -20,7 +22,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub(super) enum Item {
     /// The frame that belongs here.
     Frame { frame: Frame, payload: Bytes },
-    /// From `position` on `bytes` bytes are unreadable, and `count` offsets from `first` on with them.
+    /// From `position` on `bytes` bytes are unreadable, and `count` offsets from `first` on with
+    /// them.
     Damage { first: u64, count: u64, position: u64, bytes: u64, reason: Reason },
     /// Nothing readable follows; from here on the rest is not a frame.
     Tail { reason: Reason },

@@ -1,8 +1,9 @@
 //! A segment file: its name, its header, and which of them a directory holds.
 //!
-//! In: the offset of a segment's first record. Out: a file called by that offset (twenty digits and `.seg`) that starts
-//! with a header. Refuses: headers of another journal, another version, or another offset than the name's. Promises:
-//! names sort as offsets do; files are created with mode 0600.
+//! In: the offset of a segment's first record. Out: a file called by that offset (twenty digits and
+//! `.seg`) that starts with a header. Refuses: headers of another journal, another version, or
+//! another offset than the name's. Promises: names sort as offsets do; files are created with mode
+//! 0600.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -19,7 +20,8 @@ const MAGIC: &[u8; 8] = b"LEADSEG1";
 const SUFFIX: &str = ".seg";
 const UNFINISHED_SUFFIX: &str = ".seg.new";
 
-/// What a segment says of itself: `magic 8 | identity 16 | first offset u64 | created ms u64 | zero u32 | checksum u32`.
+/// What a segment says of itself: `magic 8 | identity 16 | first offset u64 | created ms u64 | zero
+/// u32 | checksum u32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) first: u64,
@@ -44,7 +46,8 @@ impl Header {
         bytes
     }
 
-    /// The header at the start of `bytes`, or nothing when it is not this journal's or not `first`'s.
+    /// The header at the start of `bytes`, or nothing when it is not this journal's or not
+    /// `first`'s.
     pub(super) fn decode(
         bytes: &[u8],
         seal: Seal,
@@ -80,7 +83,8 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<u64>> {
     Ok(firsts)
 }
 
-/// Removes what a crash left of segments that were not finished: their records are still where they came from.
+/// Removes what a crash left of segments that were not finished: their records are still where they
+/// came from.
 pub(super) fn remove_unfinished(directory: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;

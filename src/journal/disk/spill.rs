@@ -1,9 +1,10 @@
 //! The disk journal as the spill beside Kafka: records wait here until their delivery strikes them.
 //!
-//! In: records, and strikes of delivered ones. Out: what is pending, in order, also after a restart. Refuses: what the journal
-//! refuses, and more than [`PENDING_RECORDS_MAX`] pending records. Promises: a record stays pending until it is
-//! struck; a strike may be lost in a crash, and then its record comes again (its copy carries the header `resent`), but a record never
-//! is; a segment with nothing pending in it is deleted at once, whatever is pending elsewhere.
+//! In: records, and strikes of delivered ones. Out: what is pending, in order, also after a
+//! restart. Refuses: what the journal refuses, and more than [`PENDING_RECORDS_MAX`] pending
+//! records. Promises: a record stays pending until it is struck; a strike may be lost in a crash,
+//! and then its record comes again (its copy carries the header `resent`), but a record never is; a
+//! segment with nothing pending in it is deleted at once, whatever is pending elsewhere.
 
 use std::fs::File;
 use std::ops::Range;
@@ -20,21 +21,25 @@ use super::scan::{self, Item};
 use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
 use super::strikes::{self, Index, Pending, Targets};
 use super::{
-    AppendError, DiskJournal, DiskReader, Entry, JournalError, OpenError, Options, Ticket,
+    AppendError, DiskJournal, DiskReader, Entry, JournalError, JournalId, OpenError, Options,
+    Recovery, Stats, Ticket,
 };
 
-/// Pending records at most: their index takes 40 MB then. The byte budget is reached first unless records are tiny.
+/// Pending records at most: their index takes 40 MB then. The byte budget is reached first unless
+/// records are tiny.
 pub const PENDING_RECORDS_MAX: u64 = 10_000_000;
 
-/// Strikes are written in groups of so many, or of what came in a tenth of a second.
+/// Strikes are written in groups of so many, or at a strike after so long, else by the spill's
+/// thread.
 const STRIKES_PER_RECORD: usize = 1000;
 const STRIKE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Strikes that could not be written wait; beyond this they are dropped, and their records would be sent again.
+/// Strikes that could not be written wait; beyond this they are dropped, and their records would be
+/// sent again.
 const STRIKES_WAITING_MAX: usize = 1_000_000;
 
-/// How often segments without pending records are looked for.
-const TIDY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the last strikes are written and segments without pending records are looked for.
+const TIDY_INTERVAL: Duration = Duration::from_millis(if cfg!(test) { 30 } else { 1000 });
 
 /// A journal whose records are struck one by one.
 #[derive(Debug)]
@@ -63,7 +68,8 @@ struct State {
 }
 
 impl SpillJournal {
-    /// Opens or creates the spill in `directory`. Reads all of its segments, to find what is pending.
+    /// Opens or creates the spill in `directory`. Reads all of its segments, to find what is
+    /// pending.
     pub fn open(directory: &Path, options: Options) -> Result<Self, OpenError> {
         Self::open_on(directory, options, Arc::new(Kernel))
     }
@@ -88,18 +94,30 @@ impl SpillJournal {
         Ok(Self { inner, tidying: Some(tidying) })
     }
 
-    /// The journal underneath, for its figures and its identity. Not to append to.
-    pub fn journal(&self) -> &DiskJournal {
-        &self.inner.journal
+    /// Which journal this is.
+    pub fn journal_id(&self) -> JournalId {
+        self.inner.journal.journal_id()
+    }
+
+    /// What was found wrong at the start.
+    pub fn recovery(&self) -> Recovery {
+        self.inner.journal.recovery()
+    }
+
+    /// How the journal underneath stands.
+    pub fn stats(&self) -> Stats {
+        self.inner.journal.stats()
     }
 
     /// Takes a record, as [`DiskJournal::append`] does; it is pending from now on.
     ///
-    /// If it is refused later, its ticket's waiters are told, and it is no longer pending once it was looked for.
+    /// If it is refused later, its ticket's waiters are told, and it is no longer pending once it
+    /// was looked for.
     pub fn append(&self, payload: &[u8]) -> Result<Ticket, AppendError> {
-        // The lock spans both, so that no look at what is pending can miss an offset below one that it saw.
+        // The lock spans both, so that no look at what is pending can miss an offset below one that
+        // it saw.
         let mut state = self.inner.state();
-        if state.index.pending().records >= PENDING_RECORDS_MAX {
+        if state.index.records() >= PENDING_RECORDS_MAX {
             return Err(AppendError::Full);
         }
         let ticket = self.inner.journal.append(payload)?;
@@ -118,8 +136,8 @@ impl SpillJournal {
         self.inner.journal.synced(ticket).await
     }
 
-    /// Strikes a record: it was delivered, or refused, and is not to be sent. Returns at once; offsets that are
-    /// not pending are ignored.
+    /// Strikes a record: it was delivered, or refused, and is not to be sent. Returns at once;
+    /// offsets that are not pending are ignored.
     pub fn strike(&self, offset: u64) {
         self.strike_all(offset..offset + 1);
     }
@@ -149,14 +167,15 @@ impl SpillJournal {
         self.inner.state().index.pending()
     }
 
-    /// Records below this offset were left by an earlier process. It may have delivered some of them without striking
-    /// them, so they are sent with the header `resent`.
+    /// Records below this offset were left by an earlier process. It may have delivered some of
+    /// them without striking them, so they are sent with the header `resent`.
     pub fn recovered_below(&self) -> u64 {
         self.inner.recovered_below
     }
 
-    /// The next pending entries from offset `from` on that are synced, at most `records_max`: records to deliver, and
-    /// damage for the dead letters. They stay pending until struck. Blocks on the disk.
+    /// The next pending entries from offset `from` on that are synced, at most `records_max`:
+    /// records to deliver, and damage for the dead letters. They stay pending until struck. Blocks
+    /// on the disk.
     pub fn next_pending(&self, from: u64, records_max: usize) -> Result<Vec<Entry>, ReadError> {
         self.inner.next_pending(from, records_max)
     }
@@ -173,7 +192,8 @@ impl Drop for SpillJournal {
         self.inner.state().is_closing = true;
         self.inner.closing.notify_all();
         if let Some(thread) = self.tidying.take() {
-            // A panic in there was printed by its own thread; the journal itself closes in any case.
+            // A panic in there was printed by its own thread; the journal itself closes in any
+            // case.
             let _ = thread.join();
         }
     }
@@ -205,7 +225,8 @@ impl Inner {
                     Entry::Record { payload, .. } => bytes += payload.len(),
                     Entry::Damaged(damage) => bytes += damage.raw.len(),
                     Entry::Void { .. } => {
-                        // Refused after it was taken: its waiters know, and there is nothing to send.
+                        // Refused after it was taken: its waiters know, and there is nothing to
+                        // send.
                         offsets.for_each(|offset| {
                             state.index.strike(offset);
                         });
@@ -241,19 +262,15 @@ impl Inner {
 
     /// The thread that writes late strikes and deletes what is done.
     fn run_tidying(&self) {
-        let mut tidied_at = Instant::now();
         loop {
             let state = self.state();
             let waited =
-                self.closing.wait_timeout_while(state, STRIKE_INTERVAL, |state| !state.is_closing);
+                self.closing.wait_timeout_while(state, TIDY_INTERVAL, |state| !state.is_closing);
             let mut state = waited.expect("no thread panics while it holds the spill's state").0;
             self.flush(&mut state);
             let is_closing = state.is_closing;
             drop(state);
-            if is_closing || tidied_at.elapsed() >= TIDY_INTERVAL {
-                self.delete_done();
-                tidied_at = Instant::now();
-            }
+            self.delete_done();
             if is_closing {
                 return;
             }
@@ -283,7 +300,8 @@ impl Inner {
 }
 
 impl State {
-    /// Whether a segment can go: nothing in it is pending, and no older segment would look pending without its strikes.
+    /// Whether a segment can go: nothing in it is pending, and no older segment would look pending
+    /// without its strikes.
     fn is_done(&self, segment: Range<u64>, older: &[(u64, u64)]) -> bool {
         if self.index.next(segment.start).is_some_and(|offset| offset < segment.end) {
             return false;
@@ -304,8 +322,11 @@ impl State {
             let shared = journal.shared.state();
             (shared.sealed(), shared.segments.keys().next_back().copied(), shared.next_offset)
         };
-        for (first, end) in sealed.into_iter().chain(last.map(|first| (first, end))) {
-            state.rebuild_segment(journal, first, end)?;
+        for (first, end) in sealed {
+            state.rebuild_segment(journal, first, end, false)?;
+        }
+        if let Some(first) = last {
+            state.rebuild_segment(journal, first, end, true)?;
         }
         Ok(state)
     }
@@ -315,6 +336,7 @@ impl State {
         journal: &DiskJournal,
         first: u64,
         end: u64,
+        is_last: bool,
     ) -> Result<(), OpenError> {
         let path = segment::path(journal.directory(), first);
         let what = "look for pending records in a journal segment";
@@ -328,17 +350,19 @@ impl State {
                     Kind::Void => {}
                     Kind::Strike => self.rebuild_strikes(frame.offset, &payload),
                 },
-                // What cannot be read may be pending: it is given out as damage, unless a later strike covers it.
+                // What cannot be read may be pending: it is given out as damage, unless a later
+                // strike covers it.
                 Item::Damage { first, count, .. } => {
                     (first..(first + count).min(end))
                         .for_each(|offset| self.index.insert(offset, 0));
                 }
-                // How many records were there cannot be known, as the next segments may have been deleted.
-                Item::Tail { .. } => {
+                // How many records were there cannot be known, as the next segments may have been
+                // deleted.
+                Item::End if !is_last => break,
+                Item::Tail { .. } | Item::End => {
                     self.index.insert(scan.expected(), 0);
                     break;
                 }
-                Item::End => break,
             }
         }
         journal.shared.state().set_segment_end(first, scan.expected().min(end));

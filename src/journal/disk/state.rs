@@ -1,11 +1,13 @@
 //! What the appenders and the two threads of the journal share.
 //!
-//! In: records, and what the threads did with them. Out: offsets, and work for the threads. Refuses: what does not fit the
-//! buffer, the byte budget or the disk. Promises: the state's mutex is held for a copy of one record at most, never
-//! over a system call; whoever needs both locks takes the tail's (see `write`) first.
+//! In: records, and what the threads did with them. Out: offsets, and work for the threads.
+//! Refuses: what does not fit the buffer, the byte budget or the disk. Promises: the state's mutex
+//! is held for a copy of one record at most, never over a system call; whoever needs both locks
+//! takes the tail's (see `write`) first.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -18,7 +20,8 @@ use super::error::AppendError;
 use super::frame::{self, FRAME_HEADER_BYTES, Kind, PAYLOAD_BYTES_MAX, Seal};
 use super::write::Tail;
 
-/// A buffer that grew beyond this in a burst is given back, so that an idle journal is small. In bytes.
+/// A buffer that grew beyond this in a burst is given back, so that an idle journal is small. In
+/// bytes.
 const SPARE_BYTES_MAX: usize = 1 << 20;
 
 /// Strikes may go so many bytes over the budget: they are what empties a full spill.
@@ -94,8 +97,19 @@ impl Shared {
         Ok(())
     }
 
-    /// Notes that somebody waits for write(2) of what is being filled. While no fsync runs the sync thread is about
-    /// to write anyway.
+    /// Logs that the disk fails: once a minute, as it is tried every second.
+    pub(super) fn log_failure(&self, what: &'static str, error: &io::Error) {
+        const LOG_INTERVAL: Duration = Duration::from_mins(1);
+        let mut state = self.state();
+        if state.failure_logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            state.failure_logged = Some(Instant::now());
+            drop(state);
+            tracing::error!(%error, journal = %self.directory.display(), "journal: {what}");
+        }
+    }
+
+    /// Notes that somebody waits for write(2) of what is being filled. While no fsync runs the sync
+    /// thread is about to write anyway.
     pub(super) fn want_write(&self, state: &mut State) {
         if !state.filling.wanted {
             state.filling.wanted = true;
@@ -134,6 +148,9 @@ pub(super) struct State {
     pub(super) syncing: bool,
     pub(super) upkeep_wanted: bool,
     pub(super) closing: bool,
+    /// The journal closed while an fsync could not be made good: nothing may be published any more.
+    pub(super) is_broken: bool,
+    failure_logged: Option<Instant>,
     pub(super) counts: Counts,
 }
 
@@ -141,7 +158,8 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     pub(super) bytes: u64,
-    /// The offset after its last record. Of a segment from an earlier process it may say more, up to the next one's first.
+    /// The offset after its last record. Of a segment from an earlier process it may say more, up
+    /// to the next one's first.
     pub(super) end: u64,
 }
 
@@ -219,6 +237,8 @@ impl State {
             syncing: false,
             upkeep_wanted: false,
             closing: false,
+            is_broken: false,
+            failure_logged: None,
             counts: Counts::default(),
         }
     }

@@ -1,8 +1,9 @@
 //! Which records of a spill are still to be delivered.
 //!
-//! In: records as they are appended or found, and strikes. Out: what is pending, how much and how old, and strike records for
-//! the log. Promises: an offset is pending from its record until its strike; memory is 4 bytes for each record of a
-//! block of 4,096 that still has a pending one (a million pending in a row: 4 MB), and time marks of 160 kB at most.
+//! In: records as they are appended or found, and strikes. Out: what is pending, how much and how
+//! old, and strike records for the log. Promises: an offset is pending from its record until its
+//! strike; memory is 4 bytes for each record of a block of 4,096 that still has a pending one (a
+//! million pending in a row: 4 MB), and time marks of 160 kB at most.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 
 const BLOCK_RECORDS: u64 = 4096;
 
-/// Marks are a second apart; when there are more than this, every other one goes, and old ages get coarser.
+/// Marks are a second apart; when there are more than this, every other one goes, and old ages get
+/// coarser.
 const MARKS_MAX: usize = 10_000;
 const MARK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -58,6 +60,10 @@ impl Index {
         block.pending += 1;
         self.records += 1;
         self.bytes += payload_bytes as u64;
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.records
     }
 
     /// Strikes one offset; says whether it was pending.
@@ -122,8 +128,9 @@ fn place(offset: u64) -> usize {
     usize::try_from(offset % BLOCK_RECORDS).expect("a block is small")
 }
 
-/// Which strikes of the log strike what, by blocks of offsets: a strike record is needed as long as the records that it strikes are
-/// there. In order, as deliveries come, this is a few pairs of blocks for each block of records.
+/// Which strikes of the log strike what, by blocks of offsets: a strike record is needed as long as
+/// the records that it strikes are there. In order, as deliveries come, this is a few pairs of
+/// blocks for each block of records.
 #[derive(Debug, Default)]
 pub(super) struct Targets(BTreeSet<(u64, u64)>);
 
@@ -146,7 +153,8 @@ impl Targets {
         })
     }
 
-    /// Forgets the strikes of a segment that is gone. What lies in a block that it shared with another stays.
+    /// Forgets the strikes of a segment that is gone. What lies in a block that it shared with
+    /// another stays.
     pub(super) fn forget(&mut self, segment: Range<u64>) {
         let from = segment.start.div_ceil(BLOCK_RECORDS);
         let to = segment.end / BLOCK_RECORDS;
@@ -179,6 +187,7 @@ pub(super) fn decode(payload: &[u8]) -> impl Iterator<Item = Range<u64>> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::disk::tests::cases;
     use proptest::prelude::*;
 
     #[test]
@@ -238,6 +247,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn the_index_is_a_map(acts in prop::collection::vec((any::<bool>(), 0..20_000u64, 0..99usize), 0..300)) {
             let mut index = Index::default();

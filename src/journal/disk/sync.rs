@@ -1,8 +1,9 @@
 //! The sync thread: what was written becomes durable, and those who wait for it are told.
 //!
-//! In: written batches. Out: fsynced ones, the `synced` position for readers, and woken waiters. Promises: one fsync
-//! covers everything written before it started (group commit); an fsync that failed is never asked again (see `repair`);
-//! nobody is told «synced» before fdatasync has returned, and for a new segment the fsync of its directory too.
+//! In: written batches. Out: fsynced ones, the `synced` position for readers, and woken waiters.
+//! Promises: one fsync covers everything written before it started (group commit); an fsync that
+//! failed is never asked again (see `repair`); nobody is told «synced» before fdatasync has
+//! returned, and for a new segment the fsync of its directory too.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use std::time::{Duration, Instant};
 use super::directory;
 use super::state::{Shared, Written};
 
-/// Fsyncs start at least so far apart. A lone record does not wait for it; at 1,000 records a second it adds half a
-/// millisecond.
+/// Fsyncs start at least so far apart. A lone record does not wait for it; at 1,000 records a
+/// second it adds half a millisecond.
 const SYNC_INTERVAL: Duration = Duration::from_millis(1);
 
-/// The distance while each fsync covers more than [`BUSY_RECORDS`]. One fsync costs about 85 µs of CPU on a virtual
-/// disk (measured, loadtest/RESULTS.md): at 10,000 records a second that is 8.5 µs a record at 1 ms, and 2.8 at 3 ms.
+/// The distance while each fsync covers more than [`BUSY_RECORDS`]. One fsync costs about 85 µs of
+/// CPU on a virtual disk (measured, loadtest/RESULTS.md): at 10,000 records a second that is 8.5 µs
+/// a record at 1 ms, and 2.8 at 3 ms.
 const SYNC_INTERVAL_BUSY: Duration = Duration::from_millis(3);
 
 const BUSY_RECORDS: u64 = 8;
@@ -45,9 +47,13 @@ impl Shared {
         }
     }
 
-    /// Sleeps until there is something to write or sync; says no when the journal closes and all is done.
+    /// Sleeps until there is something to write or sync; says no when the journal closes and all is
+    /// done, or can not be done.
     fn wait_for_work(&self) -> bool {
         let mut state = self.state();
+        if state.is_broken {
+            return false;
+        }
         while state.filling.buffer.is_empty() && state.dirty.is_empty() {
             if state.closing {
                 return false;
@@ -75,7 +81,8 @@ impl Shared {
         self.state().syncing = false;
     }
 
-    /// From here on the writer thread writes what somebody waits for; says whether somebody does already.
+    /// From here on the writer thread writes what somebody waits for; says whether somebody does
+    /// already.
     fn begin_syncing(&self) -> bool {
         let mut state = self.state();
         state.syncing = true;
@@ -87,7 +94,7 @@ impl Shared {
             self.write_filling();
         }
         let mut state = self.state();
-        let job = state.dirty.front().map(|dirty| Job {
+        let job = state.dirty.front().filter(|_| !state.is_broken).map(|dirty| Job {
             file: Arc::clone(&dirty.file),
             is_new: dirty.is_new,
             batches: dirty.batches.len(),
@@ -112,7 +119,8 @@ impl Shared {
         }
     }
 
-    /// Tells readers and waiters that the oldest `count` batches of the oldest dirty file are durable.
+    /// Tells readers and waiters that the oldest `count` batches of the oldest dirty file are
+    /// durable.
     fn publish(&self, count: usize) {
         let mut state = self.state();
         let dirty = state.dirty.front_mut().expect("only the sync thread removes dirty files");
@@ -130,7 +138,8 @@ impl Shared {
         let Some(last) = batches.last() else { return };
         self.state().synced_end = last.end;
         if let Err(error) = directory::write_mark(&self.synced_file, last.end, self.seal) {
-            // The records are durable all the same; readers learn of them with the next fsync or the next start.
+            // The records are durable all the same; readers learn of them with the next fsync or
+            // the next start.
             tracing::warn!(
                 %error,
                 journal = %self.directory.display(),

@@ -1,11 +1,13 @@
 //! The end of the log: from the buffer to the active segment with write(2), and the writer thread.
 //!
-//! In: filled batches. Out: written ones, in the order of their offsets, in segments that a batch never spans. Refuses: a
-//! whole batch when its write fails; the offsets it had are declared void in front of the next batch. Promises: a failed
-//! write leaves nothing behind that a reader could take for a record.
+//! In: filled batches. Out: written ones, in the order of their offsets, in segments that a batch
+//! never spans. Refuses: a whole batch when its write fails; the offsets it had are declared void
+//! in front of the next batch. Promises: a failed write leaves nothing behind that a reader could
+//! take for a record.
 //!
-//! Normally the sync thread writes what it is about to sync. The writer thread writes while an fsync hangs, so
-//! that those who only need write(2) go on; besides, it looks after space once a second.
+//! Normally the sync thread writes what it is about to sync. The writer thread writes while an
+//! fsync hangs, so that those who only need write(2) go on; besides, it looks after space once a
+//! second.
 
 use std::fs::File;
 use std::io;
@@ -20,10 +22,10 @@ use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
 use super::state::{Dirty, Filled, Segment, Shared, Written};
 
 /// How often space, the consumer's position and a refusing disk are looked at.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+const UPKEEP_INTERVAL: Duration = Duration::from_millis(if cfg!(test) { 30 } else { 1000 });
 
 /// How often they are looked at when appends are refused for want of space.
-const UPKEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
+const UPKEEP_INTERVAL_MIN: Duration = Duration::from_millis(if cfg!(test) { 3 } else { 100 });
 
 /// Where the next batch goes. Guarded by [`Shared::tail`], which is held during write(2).
 pub(super) struct Tail {
@@ -72,8 +74,8 @@ impl Shared {
             self.device.write(&active.file, &filled.buffer, position + void_bytes)
         };
         if let Err(error) = write() {
-            // What was written in part must not be read. If it cannot be cut off, a new segment takes over at the same
-            // offset, which ends this one before it.
+            // What was written in part must not be read. If it cannot be cut off, a new segment
+            // takes over at the same offset, which ends this one before it.
             if active.file.set_len(position).is_err() {
                 tail.active = None;
             }
@@ -88,7 +90,8 @@ impl Shared {
     fn create_segment(&self, first: u64) -> io::Result<Active> {
         let path = segment::path(&self.directory, first);
         let file = match segment::create(&path) {
-            // Left by a try that failed: it holds nothing, or refused records that could not be cut off.
+            // Left by a try that failed: it holds nothing, or refused records that could not be cut
+            // off.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 std::fs::remove_file(&path)?;
                 segment::create(&path)?
@@ -144,14 +147,9 @@ impl Shared {
             JournalError::Full => AppendError::Full,
             JournalError::Failed => AppendError::Failed,
         };
-        if state.refusing.replace(refusal).is_none() {
-            tracing::error!(
-                %error,
-                journal = %self.directory.display(),
-                "cannot write the journal; records are refused until it can be written again"
-            );
-        }
+        state.refusing = Some(refusal);
         drop(state);
+        self.log_failure("cannot write the journal; its records are refused", error);
         refuse(&filled.batch, reason);
     }
 

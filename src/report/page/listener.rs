@@ -1,8 +1,8 @@
 //! A small HTTP listener for pages: the report page and the demo shop. The edge has its own, for another load.
 //!
 //! In: a bound listener, a function from request to response, a stop signal. Out: nothing; it returns when it has stopped.
-//! Refuses: more than [`CONNECTIONS_MAX`] connections at once (they wait in the kernel's queue), a header or an idle connection
-//! that lasts too long. Promises: when told to stop, open requests get [`DRAIN`] to end.
+//! Refuses: more than `CONNECTIONS_MAX` connections at once (they wait in the kernel's queue), a header or an idle connection
+//! that lasts too long. Promises: when told to stop, open requests get `DRAIN` to end.
 
 use std::convert::Infallible;
 use std::future::Future;

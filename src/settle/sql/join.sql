@@ -25,8 +25,9 @@ WITH
         SELECT number AS affiliate_number, name AS affiliate_name
         FROM settle_registry FINAL WHERE fingerprint = {registry:UInt64} AND kind = 'affiliate'
     ),
-    (SELECT (min(event_time) - toIntervalMillisecond({window_ms_max:Int64}),
-        toStartOfDay(max(event_time)) + toIntervalDay(1)) FROM settling) AS reach,
+    -- From the longest window before the first conversion to the end of the last one's day.
+    fromUnixTimestamp64Milli({first_ms:Int64} - {window_ms_max:Int64}, 'UTC') AS since_time,
+    toStartOfDay(fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')) + toIntervalDay(1) AS until_time,
 
     -- A click that a conversion names is read whenever it was; the rest is read by visitor, in primary-key order.
     clicks AS (
@@ -45,14 +46,14 @@ WITH
                 (site, visitor, event_time, id_seq, id_node) IN (
                     SELECT site, visitor, event_time, id_seq, id_node FROM touch_keys
                     WHERE (site, kind, key) IN (SELECT site, 'click_id', parent_click FROM settling WHERE parent_click != 0))
-                OR (event_time >= reach.1 AND event_time < reach.2 AND (site, visitor) IN (
+                OR (event_time >= since_time AND event_time < until_time AND (site, visitor) IN (
                     SELECT site, visitor FROM settling WHERE visitor != 0
                     UNION ALL
                     SELECT site, toUInt128(day_hash) FROM settling WHERE day_hash != 0
                     UNION ALL
                     SELECT site, visitor FROM touch_keys
                     WHERE (site, kind, key) IN (SELECT site, 'day_hash', toUInt128(day_hash) FROM settling WHERE day_hash != 0)
-                      AND event_time >= reach.1 AND event_time < reach.2)))
+                      AND event_time >= since_time AND event_time < until_time)))
         )
     ),
     -- Where each click's trails end. Two visitors on one trail, and it leads nowhere: a day's hash that they share says nothing.

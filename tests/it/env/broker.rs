@@ -14,7 +14,6 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::OnceCell;
 
@@ -77,6 +76,13 @@ impl Broker {
         self.life.lock().unwrap().take().expect("the broker runs").end();
     }
 
+    /// Asks it to end and waits until it did.
+    pub async fn terminate(&self) {
+        self.signal(Signal::TERM);
+        super::wait_for("the broker's end", READY_MAX, || !self.is_alive()).await;
+        self.kill9();
+    }
+
     /// Makes it hang: its port stays open, nothing answers.
     pub fn stop_signal(&self) {
         self.signal(Signal::STOP);
@@ -125,7 +131,7 @@ impl Broker {
     }
 
     /// Each topic, and for each of its partitions whether it has a leader. `None` while the broker does not answer.
-    async fn leaders(&self) -> Option<Vec<(String, Vec<bool>)>> {
+    pub async fn leaders(&self) -> Option<Vec<(String, Vec<bool>)>> {
         let address = self.address();
         let ask = move || {
             let consumer: BaseConsumer = ClientConfig::new()
@@ -143,7 +149,8 @@ impl Broker {
         tokio::task::spawn_blocking(ask).await.unwrap()
     }
 
-    async fn wait_until_ready(&self) {
+    /// Waits until it answers and every partition has a leader.
+    pub async fn wait_until_ready(&self) {
         super::wait_for_async("a broker with leaders", READY_MAX, async || {
             let said =
                 || std::fs::read_to_string(self.folder.join("broker.log")).unwrap_or_default();
@@ -255,54 +262,4 @@ impl Drop for Broker {
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-fn offset_after_last(address: &str, topic: &str) -> i64 {
-    let consumer: BaseConsumer =
-        ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
-    consumer.fetch_watermarks(topic, 0, READY_MAX).unwrap().1
-}
-
-fn send(address: &str, topic: &str, count: usize) {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", address)
-        .set("enable.idempotence", "true")
-        .create()
-        .unwrap();
-    for number in 0..count {
-        let key = number.to_string();
-        producer.send(BaseRecord::to(topic).key(&key).payload("record")).map_err(drop).unwrap();
-    }
-    producer.flush(READY_MAX).unwrap();
-}
-
-#[tokio::test]
-async fn a_killed_broker_keeps_what_it_acknowledged_and_comes_back_at_its_address() {
-    let broker = Broker::own().await;
-    broker.create_topic("kept", 1).await;
-    send(&broker.address(), "kept", 1000);
-    broker.kill9();
-    let address = broker.address();
-    assert!(std::net::TcpStream::connect(&address).is_err());
-    broker.restart().await;
-    assert_eq!(offset_after_last(&address, "kept"), 1000);
-}
-
-#[tokio::test]
-async fn a_stopped_broker_answers_nothing_until_it_goes_on() {
-    let broker = Broker::own().await;
-    broker.stop_signal();
-    assert!(broker.leaders().await.is_none());
-    assert!(std::net::TcpStream::connect(broker.address()).is_ok(), "its port is open still");
-    broker.cont();
-    broker.wait_until_ready().await;
-}
-
-#[tokio::test]
-async fn a_topic_of_the_shared_broker_is_made_and_deleted() {
-    let broker = Broker::shared().await;
-    broker.create_topic("made-and-deleted", 3).await;
-    broker.delete_topic("made-and-deleted").await;
-    let topics = broker.leaders().await.unwrap();
-    assert!(topics.iter().all(|(topic, _)| topic != "made-and-deleted"));
 }

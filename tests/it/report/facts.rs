@@ -13,6 +13,9 @@ use crate::env::warehouse::{Database, Warehouse};
 /// Noon of the day that most facts lie on.
 pub const NOON: &str = "2026-11-11 12:00:00";
 
+/// That day.
+pub const DAY: &str = "2026-11-11";
+
 /// The sites that questions may name.
 pub fn sites() -> Vec<String> {
     vec!["demo".to_owned(), "other".to_owned()]
@@ -24,6 +27,13 @@ pub async fn tables() -> Database {
     let dialect = Dialect { database: database.name.clone(), cluster: String::new() };
     apply(&database.admin, &dialect).await.unwrap();
     database
+}
+
+/// Keeps what was stored twice from being merged before it is read.
+pub async fn stop_merges(client: &Client) {
+    for table in ["events", "conversions", "leads", "conversion_clicks", "payout_attribution"] {
+        client.query_raw(&format!("SYSTEM STOP MERGES {table}")).execute().await.unwrap();
+    }
 }
 
 /// Inserts rows, `(…), (…)`, into some columns of a table; also when they are the same as those of an earlier insert.

@@ -63,7 +63,12 @@ async fn what_is_stored_behind_a_gap_waits_for_the_gap() {
     world.store([sale(11, noon).into()]).await;
     world.store([sale(12, noon).into()]).await;
     world.store([sale(13, noon).into()]).await;
-    world.admin().query("ALTER TABLE ingest_batches UPDATE dead = 9 WHERE 0").execute().await.unwrap();
+    world
+        .admin()
+        .query("ALTER TABLE ingest_batches UPDATE dead = 9 WHERE 0")
+        .execute()
+        .await
+        .unwrap();
     let hide = "DELETE FROM ingest_batches WHERE from_offset = 1";
     world.admin().query(hide).execute().await.unwrap();
     let reports = world.settle().await;
@@ -89,7 +94,11 @@ async fn a_run_that_is_cut_off_anywhere_is_done_again_with_the_same_result() {
     // It moves 11 and 12 to another click, so that 13 counts; and 14 takes the order that 15 had.
     let after = || -> Vec<Fact> {
         let order = |seq, time| Conversion { order: "o-1", ..sale(seq, time) };
-        vec![Click { who: me, ..click(2, noon - 1) }.into(), order(14, noon).into(), order(15, noon + 1).into()]
+        vec![
+            Click { who: me, ..click(2, noon - 1) }.into(),
+            order(14, noon).into(),
+            order(15, noon + 1).into(),
+        ]
     };
     let mut whole = World::new().await;
     whole.store(before()).await;
@@ -150,7 +159,12 @@ async fn rows_that_stand_twice_are_settled_once() {
 async fn a_lost_counter_goes_on_above_what_the_warehouse_holds() {
     let mut world = World::new().await;
     let noon = yesterday() + 12 * HOUR;
-    world.admin().query("INSERT INTO settle_positions VALUES (1, 0, 5, 41)").execute().await.unwrap();
+    world
+        .admin()
+        .query("INSERT INTO settle_positions VALUES (1, 0, 5, 41)")
+        .execute()
+        .await
+        .unwrap();
     world.store([sale(11, noon).into()]).await;
     world.settle().await;
     assert_eq!(world.version(11).await, 42);
@@ -187,7 +201,8 @@ async fn the_loop_settles_what_comes_until_the_stop() {
     for seq in [11, 12] {
         world.store([sale(seq, yesterday()).into()]).await;
         let settled = u64::from(seq - 10);
-        crate::env::wait_for("the sale to be settled", deadline, || health.totals().2 == settled).await;
+        crate::env::wait_for("the sale to be settled", deadline, || health.totals().2 == settled)
+            .await;
     }
     assert!(health.leads() && health.failing_since_ms().is_none() && health.caught_up_at_ms() > 0);
     stopper.stop();

@@ -17,18 +17,30 @@ async fn a_named_click_earns_the_conversion_before_its_row_arrives_and_its_row_c
     world.store([first.into(), second.into()]).await;
     world.settle().await;
     let told = world.outcome(11).await;
-    assert_eq!((told.basis.as_str(), told.seen, told.click, told.click_time), ("click_id", 0, 1, noon));
-    assert_eq!((told.link.as_str(), told.ad.as_str(), told.evidence.as_str()), ("ad-link", "boots", "none"));
+    assert_eq!(
+        (told.basis.as_str(), told.seen, told.click, told.click_time),
+        ("click_id", 0, 1, noon)
+    );
+    assert_eq!(
+        (told.link.as_str(), told.ad.as_str(), told.evidence.as_str()),
+        ("ad-link", "boots", "none")
+    );
     let told = world.outcome(12).await;
     assert_eq!((told.affiliate.as_str(), told.offer.as_str(), told.seen), ("blogger", "summer", 0));
-    assert_eq!((told.evidence.as_str(), told.payee.as_str(), told.payout.as_str()), ("click_id", "blogger", "5"));
+    assert_eq!(
+        (told.evidence.as_str(), told.payee.as_str(), told.payout.as_str()),
+        ("click_id", "blogger", "5")
+    );
 
     // The row says more than the id: here, that the link was another name's by then.
     world.store([Click { link: "renamed", ..ad }.into(), promoted.into()]).await;
     world.settle().await;
     let seen = world.outcome(11).await;
     assert_eq!((seen.basis.as_str(), seen.seen, seen.link.as_str()), ("click_id", 1, "renamed"));
-    assert_eq!((world.outcome(12).await.seen, world.outcome(12).await.payee.as_str()), (1, "blogger"));
+    assert_eq!(
+        (world.outcome(12).await.seen, world.outcome(12).await.payee.as_str()),
+        (1, "blogger")
+    );
 }
 
 #[tokio::test]
@@ -39,7 +51,11 @@ async fn a_named_click_that_is_too_old_or_later_is_as_if_it_were_not_named() {
     let on_time = click(2, noon - 2 * DAY);
     let later = click(3, noon + 1);
     let fresh = Click { who: Who::Cookie(1), ..click(4, noon - HOUR) };
-    let naming = |seq, click: &Click| Conversion { named: click.named(), who: Who::Cookie(1), ..sale(seq, noon) };
+    let naming = |seq, click: &Click| Conversion {
+        named: click.named(),
+        who: Who::Cookie(1),
+        ..sale(seq, noon)
+    };
     let conversions = [naming(11, &old), naming(12, &on_time), naming(13, &later)];
     let nobody = Conversion { named: old.named(), ..sale(14, noon) };
     world.store([old.into(), on_time.into(), later.into(), fresh.into()]).await;
@@ -59,7 +75,9 @@ async fn the_last_click_of_the_cookie_wins_and_ties_go_to_the_highest_id() {
     let me = Who::Cookie(1);
     let mine = |seq, time| Click { who: me, ..click(seq, time) };
     world.store([mine(1, noon - HOUR).into(), mine(3, noon).into(), mine(2, noon).into()]).await;
-    world.store([mine(4, noon + 1).into(), Click { who: Who::Cookie(2), ..click(5, noon) }.into()]).await;
+    world
+        .store([mine(4, noon + 1).into(), Click { who: Who::Cookie(2), ..click(5, noon) }.into()])
+        .await;
     world.store([Conversion { who: me, ..sale(11, noon) }.into()]).await;
     world.store([Conversion { who: me, ..sale(12, noon - HOUR - 1) }.into()]).await;
     world.settle().await;
@@ -84,9 +102,15 @@ async fn a_short_window_that_is_over_does_not_hide_an_older_click_with_a_longer_
     world.store([Conversion { who: me, ..sale(12, noon - 2 * HOUR) }.into()]).await;
     world.settle().await;
     let outcome = world.outcome(11).await;
-    assert_eq!((outcome.click, outcome.payee.as_str(), outcome.payout.as_str()), (1, "dealsite", "5"));
+    assert_eq!(
+        (outcome.click, outcome.payee.as_str(), outcome.payout.as_str()),
+        (1, "dealsite", "5")
+    );
     let outcome = world.outcome(12).await;
-    assert_eq!((outcome.click, outcome.payee.as_str(), outcome.payout.as_str()), (2, "blogger", "8"));
+    assert_eq!(
+        (outcome.click, outcome.payee.as_str(), outcome.payout.as_str()),
+        (2, "blogger", "8")
+    );
 }
 
 #[tokio::test]
@@ -101,7 +125,12 @@ async fn a_days_hash_joins_only_while_one_visitor_has_it() {
         ask(13, noon + DAY, Who::Hash(55)),
         ask(14, noon - 2 * HOUR, Who::Hash(55)),
     ];
-    world.store([hashed(1, noon - HOUR, Who::Cookie(1)).into(), hashed(2, noon + HOUR, Who::Cookie(1)).into()]).await;
+    world
+        .store([
+            hashed(1, noon - HOUR, Who::Cookie(1)).into(),
+            hashed(2, noon + HOUR, Who::Cookie(1)).into(),
+        ])
+        .await;
     world.store(conversions.map(Fact::from)).await;
     world.settle().await;
     assert_eq!(world.joined(11).await, ("daily_hash".to_owned(), 1));
@@ -131,7 +160,11 @@ async fn machines_clicks_are_no_touches_but_a_named_click_counts_whatever_it_is(
     world.store([by_cookie.into(), by_hash.into(), named.into()]).await;
     world.settle().await;
     assert_eq!(world.joined(11).await, ("cookie".to_owned(), 1));
-    assert_eq!(world.joined(12).await, ("daily_hash".to_owned(), 1), "a machine does not make it ambiguous");
+    assert_eq!(
+        world.joined(12).await,
+        ("daily_hash".to_owned(), 1),
+        "a machine does not make it ambiguous"
+    );
     assert_eq!(world.joined(13).await, ("click_id".to_owned(), 2));
 }
 
@@ -148,7 +181,11 @@ async fn sites_never_mix() {
     world.store(facts([seen.into(), named.into(), told.into(), at_home.into()])).await;
     world.settle().await;
     assert_eq!(world.joined(11).await, ("none".to_owned(), 0));
-    assert_eq!(world.joined(12).await, ("none".to_owned(), 0), "the registry knows whose link it was");
+    assert_eq!(
+        world.joined(12).await,
+        ("none".to_owned(), 0),
+        "the registry knows whose link it was"
+    );
     assert_eq!(world.joined(13).await, ("click_id".to_owned(), 2));
 }
 
@@ -221,7 +258,10 @@ async fn a_late_click_that_takes_a_conversion_away_frees_its_repeat() {
     world.settle().await;
     assert_eq!(world.counted().await, [1, 0, 1]);
     let freed = world.outcome(13).await;
-    assert_eq!((freed.evidence.as_str(), freed.payout.as_str(), freed.payout_currency.as_str()), ("click_id", "5", "USD"));
+    assert_eq!(
+        (freed.evidence.as_str(), freed.payout.as_str(), freed.payout_currency.as_str()),
+        ("click_id", "5", "USD")
+    );
     // Between 11 and 12: they part, so both count.
     world.store([Click { who: me, ..click(3, noon + 5) }.into()]).await;
     world.settle().await;
@@ -235,7 +275,11 @@ async fn the_payout_goes_by_the_strongest_evidence_and_leads_and_repeats_earn_no
     let me = Who::Cookie(1);
     let named = affiliate_click(1, noon - 3 * HOUR, "blogger", "spring");
     let of_cookie = Click { who: me, ..affiliate_click(2, noon - 2 * HOUR, "dealsite", "summer") };
-    let of_hash = Click { who: Who::Cookie(8), hash: 55, ..affiliate_click(3, noon - HOUR, "blogger", "spring") };
+    let of_hash = Click {
+        who: Who::Cookie(8),
+        hash: 55,
+        ..affiliate_click(3, noon - HOUR, "blogger", "spring")
+    };
     let last_ad = Click { who: me, ..click(4, noon - HOUR) };
     let ad = click(5, noon - HOUR);
     let conversions = [
@@ -254,7 +298,8 @@ async fn the_payout_goes_by_the_strongest_evidence_and_leads_and_repeats_earn_no
         .await
         .into_iter()
         .map(|row| {
-            let money = format!("{} {} / {} {}", row.amount, row.currency, row.payout, row.payout_currency);
+            let money =
+                format!("{} {} / {} {}", row.amount, row.currency, row.payout, row.payout_currency);
             (row.seq, row.evidence, row.payee, row.payee_click, money)
         })
         .collect();
@@ -270,6 +315,10 @@ async fn the_payout_goes_by_the_strongest_evidence_and_leads_and_repeats_earn_no
         (seq, evidence.to_owned(), payee.to_owned(), click, money.to_owned())
     });
     assert_eq!(ledger, expected);
-    assert_eq!(world.outcome(13).await.click, 5, "the ad has the conversion, the affiliate the payout");
+    assert_eq!(
+        world.outcome(13).await.click,
+        5,
+        "the ad has the conversion, the affiliate the payout"
+    );
     assert_eq!(world.outcome(12).await.found_by, "click_id");
 }

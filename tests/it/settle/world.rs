@@ -284,7 +284,8 @@ impl World {
         let from = self.offsets[partition];
         let (mut events, mut conversions, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for (offset, fact) in (from..).zip(facts) {
-            let place = json!({"log_epoch": EPOCH, "log_partition": partition, "log_offset": offset});
+            let place =
+                json!({"log_epoch": EPOCH, "log_partition": partition, "log_offset": offset});
             match fact {
                 Fact::Click(click) => {
                     events.push(with(event(click), &place));
@@ -297,7 +298,9 @@ impl World {
         }
         let end = from + facts.len() as u64;
         self.offsets[partition] = end;
-        for (table, rows) in [("events", events), ("conversions", conversions), ("touch_keys", keys)] {
+        for (table, rows) in
+            [("events", events), ("conversions", conversions), ("touch_keys", keys)]
+        {
             self.insert(table, &rows).await;
         }
         let batch = json!({"log_epoch": EPOCH, "log_partition": partition, "from_offset": from, "to_offset": end,
@@ -359,7 +362,9 @@ impl World {
     /// The version of a conversion's row, the same in both tables.
     pub async fn version(&self, seq: u32) -> u64 {
         let mut versions = [0; 2];
-        for (table, version) in ["conversion_clicks", "payout_attribution"].iter().zip(&mut versions) {
+        for (table, version) in
+            ["conversion_clicks", "payout_attribution"].iter().zip(&mut versions)
+        {
             let sql = format!("SELECT version FROM {table} FINAL WHERE conversion_seq = {seq}");
             *version = self.number(&sql).await;
         }

@@ -164,7 +164,8 @@ async fn an_unfinished_repair_leaves_the_old_segment_as_it_was() {
 async fn a_segment_ends_where_the_next_one_begins() {
     let folder = journal_of(&["one", "two", "three"]).await;
     let other = tempfile::tempdir().unwrap();
-    // The same journal, whose last records were moved to a fresh segment, and the cut of the old one did not last.
+    // The same journal, whose last records were moved to a fresh segment, and the cut of the old
+    // one did not last.
     for name in ["journal.id", "synced", "00000000000000000000.seg"] {
         fs::copy(folder.path().join(name), other.path().join(name)).unwrap();
     }

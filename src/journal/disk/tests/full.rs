@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::journal::disk::{AppendError, JournalError};
+use std::io::Write;
 use std::process::Command;
 
 #[tokio::test]
@@ -51,6 +52,14 @@ impl SmallDisk {
     }
 }
 
+/// Takes all space that is left.
+fn fill_up(path: &Path) {
+    let mut file = std::fs::File::create(path).unwrap();
+    let written =
+        std::iter::repeat_with(|| file.write_all(&[0; 4096])).take(1000).find_map(Result::err);
+    assert_eq!(written.map(|error| error.kind()), Some(io::ErrorKind::StorageFull));
+}
+
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
@@ -65,7 +74,8 @@ async fn a_full_disk_refuses_loses_nothing_acknowledged_and_is_used_again_when_t
     std::fs::write(&ballast, vec![0; 100 << 10]).unwrap();
     let options = Options { segment_bytes_max: 64 << 10, buffer_bytes_max: 32 << 10, ..small() };
     let journal = DiskJournal::open(&directory, options).unwrap();
-    // The journal believes in a larger disk, as it does when another program fills it within a second.
+    // The journal believes in a larger disk, as it does when another program fills it within a
+    // second.
     let believe = || journal.shared.state().used_bytes_max = u64::MAX;
 
     let mut acknowledged = Vec::new();
@@ -89,6 +99,8 @@ async fn a_full_disk_refuses_loses_nothing_acknowledged_and_is_used_again_when_t
     }
     assert!(acknowledged.len() > 100, "{} acknowledged", acknowledged.len());
     drop(journal);
+    // Not one more page is needed to start again and to read everything.
+    fill_up(&ballast);
     let _journal = DiskJournal::open(&directory, small()).unwrap();
     let read = read_all(&directory, 0);
     for (offset, payload) in acknowledged {

@@ -1,6 +1,8 @@
-//! The disk journal against a real file system, with a device in between that can be told to fail or to hang.
+//! The disk journal against a real file system, with a device in between that can be told to fail
+//! or to hang.
 
 mod crash;
+mod faults;
 mod full;
 mod model;
 mod retention;
@@ -45,6 +47,10 @@ impl Faulty {
     fn set(&self, change: impl FnOnce(&mut Script)) {
         change(&mut self.script.lock().unwrap());
         self.changed.notify_all();
+    }
+
+    fn heal(&self) {
+        self.set(|script| *script = Script { hanging: script.hanging, ..Script::default() });
     }
 
     /// Returns once an fsync waits to be let go.
@@ -94,6 +100,14 @@ impl Device for Faulty {
     }
 }
 
+/// So many random cases, or as many as `PROPTEST_CASES` says. A failing case is printed whole, and
+/// not kept in a file.
+pub(super) fn cases(count: u32) -> proptest::test_runner::Config {
+    let default = proptest::test_runner::Config::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { count };
+    proptest::test_runner::Config { cases, failure_persistence: None, ..default }
+}
+
 fn small() -> Options {
     Options {
         segment_bytes_max: 4096,
@@ -135,7 +149,8 @@ fn read_all(directory: &Path, from: u64) -> Vec<Entry> {
     }
 }
 
-/// One word per entry: the payload as text, `void`, or `damage`, with counts where there is more than one.
+/// One word per entry: the payload as text, `void`, or `damage`, with counts where there is more
+/// than one.
 fn words(entries: &[Entry]) -> Vec<String> {
     let word = |entry: &Entry| match entry {
         Entry::Record { payload, .. } => String::from_utf8_lossy(payload).into_owned(),

@@ -79,10 +79,10 @@ async fn a_segment_without_pending_records_goes_whatever_is_pending_elsewhere() 
     add_many(&spill, 20_000).await;
     spill.strike_all(0..stuck);
     spill.strike_all(stuck + 1..20_000);
-    let most = spill.journal().stats().segments / 3;
+    let most = spill.stats().segments / 3;
     assert!(most > 10, "the test should span segments");
     eventually("only the stuck record's segment and the block with its strikes are left", || {
-        spill.journal().stats().segments <= most
+        spill.stats().segments <= most
     })
     .await;
     assert_eq!(pending(&spill).into_keys().collect::<Vec<_>>(), [stuck]);
@@ -92,7 +92,7 @@ async fn a_segment_without_pending_records_goes_whatever_is_pending_elsewhere() 
     let first = add_many(&spill, 20_000).await;
     spill.strike_all(first..first + 20_000);
     eventually("later segments come and go although the stuck record's stays", || {
-        spill.journal().stats().segments <= 2 * most
+        spill.stats().segments <= 2 * most
     })
     .await;
     drop(spill);
@@ -108,7 +108,7 @@ async fn a_refused_record_is_not_pending_once_it_was_looked_for() {
     device.set(|script| script.writes_to_fail = 1);
     let ticket = spill.append(b"refused").unwrap();
     assert!(spill.synced(&ticket).await.is_err());
-    eventually("it tries again", || spill.journal().stats().refusing.is_none()).await;
+    eventually("it tries again", || spill.stats().refusing.is_none()).await;
     let offset = add(&spill, b"taken").await;
     assert_eq!(pending(&spill).into_keys().collect::<Vec<_>>(), [offset]);
     assert_eq!(spill.pending().records, 1);
@@ -145,7 +145,7 @@ enum Act {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 30, ..ProptestConfig::default() })]
+    #![proptest_config(cases(30))]
 
     #[test]
     fn what_is_pending_is_what_was_added_and_not_struck(

@@ -123,7 +123,8 @@ async fn what_was_told_written_is_carried_over_a_failed_fsync() {
     device.set(|script| script.hang_syncs = false);
     journal.synced(&first).await.unwrap();
     journal.synced(&second).await.unwrap();
-    // This reader has the old segment open: it must find its way into the one that replaced its end.
+    // This reader has the old segment open: it must find its way into the one that replaced its
+    // end.
     assert_eq!(words(&reader.read(1, 10, 1000).unwrap()), ["told", "untold"]);
     assert_eq!(words(&read_all(folder.path(), 0)), ["before", "told", "untold"]);
     assert_eq!(journal.stats().records_lost, 0);

@@ -1,0 +1,346 @@
+//! A whole installation in a folder of its own: broker, engine, edge, consumer, settle; or `leadtrail up`. In: where the
+//! program is and which home the log has. Out: parts that are started, signalled and waited for. Refuses: to go on when a
+//! part does not get ready. Promises: all of it ends with this value, or with the harness.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use clickhouse::Client;
+use leadtrail::store::engine::{Access, Engine, EngineSettings, read_access};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::faults::env;
+use crate::faults::env::broker::Broker;
+use crate::faults::options::Home;
+use crate::faults::process::Process;
+use crate::faults::tmpfs::Tmpfs;
+
+/// From start to ready, on a busy machine, with a journal to read.
+const READY_MAX: Duration = Duration::from_secs(90);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Little enough for a small machine beside the broker.
+const MEMORY_BYTES_MAX: u64 = 2 << 30;
+
+/// A process of Leadtrail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// `leadtrail serve`
+    Edge,
+    /// `leadtrail consume`
+    Consumer,
+    /// A second `leadtrail consume`, with Kafka only.
+    SecondConsumer,
+    /// `leadtrail settle`
+    Settle,
+    /// `leadtrail up`, which is all of these.
+    Up,
+}
+
+impl Part {
+    fn command(self) -> &'static str {
+        match self {
+            Self::Edge => "serve",
+            Self::Consumer | Self::SecondConsumer => "consume",
+            Self::Settle => "settle",
+            Self::Up => "up",
+        }
+    }
+}
+
+/// How it is put together.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// The program under test.
+    pub program: PathBuf,
+    /// Where the log is.
+    pub home: Home,
+    /// `leadtrail up` rather than a process for each part.
+    pub up: bool,
+    /// The journal's folder on a small file system of its own.
+    pub small_disk: bool,
+}
+
+/// A running installation.
+pub struct Installation {
+    /// How it is put together.
+    pub shape: Shape,
+    /// The broker, with Kafka as home.
+    pub broker: Option<Broker>,
+    /// The journal's file system, when it is small.
+    pub disk: Option<Tmpfs>,
+    folder: PathBuf,
+    edge_port: u16,
+    ops_ports: BTreeMap<Part, u16>,
+    environment: Vec<(String, String)>,
+    engine: Option<Engine>,
+    parts: BTreeMap<Part, Process>,
+}
+
+impl Installation {
+    /// Starts all of it and waits until it is ready.
+    pub async fn start(shape: Shape) -> anyhow::Result<Self> {
+        let folder = env::folder("installation");
+        let broker = match shape.home {
+            Home::Kafka => Some(Broker::own().await),
+            Home::Disk => None,
+        };
+        let parts = [Part::Edge, Part::Consumer, Part::SecondConsumer, Part::Settle, Part::Up];
+        let mut installation = Self {
+            edge_port: env::free_port(),
+            ops_ports: parts.into_iter().map(|part| (part, env::free_port())).collect(),
+            environment: Vec::new(),
+            engine: None,
+            parts: BTreeMap::new(),
+            disk: None,
+            shape,
+            broker,
+            folder,
+        };
+        installation.environment = installation.make_environment()?;
+        std::fs::create_dir_all(installation.data())?;
+        if installation.shape.small_disk {
+            installation.disk = Some(Tmpfs::mount(&installation.journal())?);
+        }
+        if !installation.shape.up {
+            installation.engine = Some(installation.start_engine().await?);
+            installation.command(&["schema", "apply"])?;
+        }
+        for part in installation.usual_parts() {
+            installation.start_part(*part)?;
+        }
+        for part in installation.usual_parts() {
+            installation.ready(*part).await?;
+        }
+        Ok(installation)
+    }
+
+    /// The parts that run when nothing is wrong.
+    pub fn usual_parts(&self) -> &'static [Part] {
+        if self.shape.up { &[Part::Up] } else { &[Part::Edge, Part::Consumer, Part::Settle] }
+    }
+
+    fn make_environment(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let library = env::part("LEADTRAIL_ENGINE__LIBRARY", "engine");
+        let local = |port: u16| format!("127.0.0.1:{port}");
+        let pairs = [
+            ("DATA_DIR", path_text(&self.data())?),
+            ("EDGE__LISTEN", local(self.edge_port)),
+            ("EDGE__PUBLIC_URL", format!("http://{}", local(self.edge_port))),
+            ("EDGE__TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
+            ("APP__LISTEN", local(env::free_port())),
+            ("ENGINE__LIBRARY", path_text(&library)?),
+            ("ENGINE__HTTP_PORT", env::free_port().to_string()),
+            ("ENGINE__MEMORY_BYTES_MAX", MEMORY_BYTES_MAX.to_string()),
+            // 16 MB of buffers must fit; small, so that a round goes through several.
+            ("JOURNAL__SEGMENT_BYTES", (20 << 20).to_string()),
+        ];
+        let mut pairs: Vec<(String, String)> =
+            pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        // So high that no limit refuses what a fault did not.
+        for key in ["ADDRESS_PER_MINUTE", "ADDRESS_BURST", "FORM_PER_MINUTE", "FORM_BURST"] {
+            pairs.push((format!("LIMITS__{key}"), 100_000_000.to_string()));
+        }
+        if let Some(broker) = &self.broker {
+            pairs.push(("LOG__HOME".to_owned(), "kafka".to_owned()));
+            pairs.push(("KAFKA__BROKERS".to_owned(), broker.address()));
+        }
+        Ok(pairs.into_iter().map(|(key, value)| (format!("LEADTRAIL_{key}"), value)).collect())
+    }
+
+    /// The folder that holds everything; worth keeping when something is wrong.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// The journal's folder; with Kafka the spill's.
+    pub fn journal(&self) -> PathBuf {
+        self.data().join(if self.shape.home == Home::Kafka { "spill" } else { "journal" })
+    }
+
+    /// Where the engine's tables lie.
+    pub fn engine_tables(&self) -> PathBuf {
+        self.data().join("engine/data/tables/sealed")
+    }
+
+    /// The edge's address.
+    pub fn edge(&self) -> String {
+        format!("http://127.0.0.1:{}", self.edge_port)
+    }
+
+    /// How to reach the warehouse.
+    pub fn access(&self) -> anyhow::Result<Access> {
+        Ok(read_access(&self.data().join("engine"))?)
+    }
+
+    /// A client with all rights on the database.
+    pub fn admin(&self) -> anyhow::Result<Client> {
+        let access = self.access()?;
+        Ok(Client::default()
+            .with_url(&access.url)
+            .with_user(&access.admin.user)
+            .with_password(access.admin.password.expose())
+            .with_database("leadtrail"))
+    }
+
+    async fn start_engine(&self) -> anyhow::Result<Engine> {
+        let library = env::part("LEADTRAIL_ENGINE__LIBRARY", "engine");
+        let mut settings = EngineSettings::new(library, self.data().join("engine"));
+        settings.program = self.shape.program.clone();
+        settings.http_port = env::free_port();
+        settings.memory_bytes_max = MEMORY_BYTES_MAX;
+        Ok(Engine::start(settings).await?)
+    }
+
+    /// Runs a command of the program to its end; its answer.
+    pub fn command(&self, words: &[&str]) -> anyhow::Result<String> {
+        let output = std::process::Command::new(&self.shape.program)
+            .args(words)
+            .envs(self.environment.iter().cloned())
+            .output()
+            .with_context(|| format!("cannot start {:?}", self.shape.program))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "leadtrail {}: {}", words.join(" "), said.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Starts a part that does not run.
+    pub fn start_part(&mut self, part: Part) -> anyhow::Result<()> {
+        let ops = |part: Part| format!("127.0.0.1:{}", self.ops_ports[&part]);
+        let own = if part == Part::SecondConsumer { part } else { Part::Consumer };
+        let first = if part == Part::Up { part } else { Part::Edge };
+        let mut environment = self.environment.clone();
+        for (key, value) in [
+            ("LEADTRAIL_OPS__LISTEN", ops(first)),
+            ("LEADTRAIL_CONSUMER__OPS_LISTEN", ops(own)),
+            ("LEADTRAIL_SETTLE__OPS_LISTEN", ops(Part::Settle)),
+        ] {
+            environment.push((key.to_owned(), value));
+        }
+        let log = self.folder.join(format!("{part:?}.log").to_lowercase());
+        let process = Process::spawn(&self.shape.program, &[part.command()], &environment, &log)?;
+        self.parts.insert(part, process);
+        Ok(())
+    }
+
+    /// Waits until a part says that it is ready.
+    pub async fn ready(&mut self, part: Part) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_MAX;
+        loop {
+            let said = is_ready(self.ops_ports[&part]).await;
+            if said.as_deref().is_ok_and(|said| said.starts_with("HTTP/1.1 200")) {
+                return Ok(());
+            }
+            if let Some(status) = self.parts.get_mut(&part).and_then(Process::ended) {
+                bail!("{part:?} ended while starting: {status}; see {:?}", self.folder);
+            }
+            if Instant::now() > deadline {
+                bail!("{part:?} is not ready after 90 s: {said:?}; see {:?}", self.folder);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// kill -9 for a part.
+    pub async fn kill9(&mut self, part: Part) -> anyhow::Result<()> {
+        self.take(part)?.kill9().await
+    }
+
+    /// TERM for a part; it must end well.
+    pub async fn terminate(&mut self, part: Part) -> anyhow::Result<()> {
+        let status = self.take(part)?.terminate().await?;
+        ensure!(status.success(), "{part:?} ended with {status} after TERM");
+        Ok(())
+    }
+
+    fn take(&mut self, part: Part) -> anyhow::Result<Process> {
+        self.parts.remove(&part).with_context(|| format!("{part:?} does not run"))
+    }
+
+    /// A signal for a part.
+    pub fn signal(&self, part: Part, signal: Signal) -> anyhow::Result<()> {
+        self.parts.get(&part).with_context(|| format!("{part:?} does not run"))?.signal(signal)
+    }
+
+    /// A signal for the engine; `leadtrail up` or the harness starts it again when it ends.
+    pub fn signal_engine(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = match (&self.engine, self.parts.get(&Part::Up)) {
+            (Some(engine), _) => engine.pid().and_then(|pid| Pid::from_raw(pid.cast_signed())),
+            (None, Some(up)) => child_of(up.pid()),
+            (None, None) => None,
+        };
+        // An engine that is down already gets no second blow.
+        pid.map_or(Ok(()), |pid| Ok(kill_process(pid, signal)?))
+    }
+
+    /// Waits until the engine answers.
+    pub async fn engine_answers(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_MAX;
+        let client = self.admin()?;
+        while client.query("SELECT 1").execute().await.is_err() {
+            ensure!(Instant::now() < deadline, "the engine does not answer after 90 s");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Parts that ended though nobody asked them to.
+    pub fn ended_unasked(&mut self) -> Vec<String> {
+        let ended = self.parts.iter_mut().filter_map(|(part, process)| {
+            process.ended().map(|status| format!("{part:?}: {status}"))
+        });
+        ended.collect()
+    }
+
+    /// Stops it; its folder stays.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        for part in [Part::Up, Part::Edge, Part::SecondConsumer, Part::Consumer, Part::Settle] {
+            if self.parts.contains_key(&part) {
+                self.terminate(part).await?;
+            }
+        }
+        if let Some(engine) = self.engine.take() {
+            engine.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+fn path_text(path: &Path) -> anyhow::Result<String> {
+    Ok(path.to_str().context("a folder whose name is no text")?.to_owned())
+}
+
+/// The answer of `/ready`, with its status line.
+async fn is_ready(port: u16) -> std::io::Result<String> {
+    let ask = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream
+            .write_all(b"GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            .await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        Ok(text)
+    };
+    tokio::time::timeout(Duration::from_secs(2), ask)
+        .await
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+}
+
+/// A process whose parent is `parent`: the engine of `leadtrail up`.
+fn child_of(parent: Pid) -> Option<Pid> {
+    let parent = parent.as_raw_nonzero().to_string();
+    std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let number: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // The name in parentheses may hold anything; behind it come the state and the parent.
+        let (_, rest) = stat.rsplit_once(") ")?;
+        (rest.split(' ').nth(1)? == parent).then(|| Pid::from_raw(number))?
+    })
+}

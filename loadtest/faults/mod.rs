@@ -1,0 +1,132 @@
+//! Faults under load. In: scenarios, a seed, a real program. Out: one line a round, and whether every promise held: nothing lost,
+//! doubled or unexpected in any table. Refuses: a program or parts that are missing. Promises: whatever it starts ends with it.
+//!
+//! ```text
+//!   Installation (broker, engine, edge, consumer, settle)   <- Scenario::strike at a random moment
+//!        ^ load                       | rows                    kill -9, SIGSTOP, wipe, full disk; then heal
+//!        '---- receipts -> reconcile -'-> Verdict -> a line, the log
+//! ```
+
+mod env;
+mod installation;
+mod load;
+mod options;
+mod process;
+mod round;
+mod scenario;
+mod tables;
+mod tmpfs;
+mod verdict;
+
+use std::io::Write as _;
+use std::process::Command;
+
+use anyhow::Context as _;
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
+
+pub use options::FaultsOptions;
+
+use crate::faults::installation::{Installation, Shape};
+use crate::faults::scenario::Scenario;
+
+/// Runs all that is asked for; true when all is well.
+///
+/// # Errors
+/// When an installation can't be made, healed or asked.
+pub fn faults(mut options: FaultsOptions) -> anyhow::Result<bool> {
+    options.program = options.program.canonicalize().with_context(|| {
+        format!("no program at {:?}; build it, or name it with --program", options.program)
+    })?;
+    let scenarios = options.chosen()?;
+    env::root(options.folder.clone());
+    // The load runs on this thread; the engine's supervisor must not wait for it.
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let all_is_well = LocalSet::new().block_on(&runtime, async {
+        tokio::select! {
+            all_is_well = all(&options, &scenarios) => all_is_well,
+            _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped"),
+        }
+    })?;
+    // Only if it is empty: what is kept stays.
+    let _ = std::fs::remove_dir(env::root(None));
+    Ok(all_is_well)
+}
+
+async fn all(options: &FaultsOptions, scenarios: &[Scenario]) -> anyhow::Result<bool> {
+    let mut all_is_well = true;
+    for scenario in scenarios {
+        let mut running = None;
+        for number in 1..=options.rounds {
+            let mut installation = match running.take() {
+                Some(installation) => installation,
+                None => Installation::start(shape(options, *scenario)).await?,
+            };
+            let outcome = round::round(&mut installation, *scenario, options, number).await;
+            let (words, is_well) = match &outcome {
+                Ok(verdict) => (verdict.to_string(), verdict.is_well()),
+                Err(error) => (format!("error=\"{error:#}\""), false),
+            };
+            tell(options, *scenario, number, &words)?;
+            if is_well {
+                running = Some(installation);
+            } else {
+                // The next round begins on a new one, and this one can be looked at.
+                all_is_well = false;
+                println!("kept: {}", installation.folder().display());
+                installation.stop().await.unwrap_or_else(|error| eprintln!("stop: {error:#}"));
+            }
+        }
+        if let Some(installation) = running {
+            let folder = installation.folder().to_owned();
+            installation.stop().await?;
+            if !options.keep {
+                std::fs::remove_dir_all(&folder)?;
+            }
+        }
+    }
+    Ok(all_is_well)
+}
+
+fn shape(options: &FaultsOptions, scenario: Scenario) -> Shape {
+    Shape {
+        program: options.program.clone(),
+        home: options.home,
+        up: scenario == Scenario::Kill9Up,
+        small_disk: scenario == Scenario::DiskFull,
+    }
+}
+
+/// Prints a round's line, and adds it to the log.
+fn tell(
+    options: &FaultsOptions,
+    scenario: Scenario,
+    number: u32,
+    words: &str,
+) -> anyhow::Result<()> {
+    let FaultsOptions { home, seed, rate, .. } = options;
+    let home = format!("{home:?}").to_lowercase();
+    let line = format!(
+        "scenario={} home={home} seed={seed} round={number} rate={rate} {words}",
+        scenario.name()
+    );
+    println!("{line}");
+    let Some(path) = &options.log else { return Ok(()) };
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("cannot add to the log {path:?}"))?;
+    writeln!(file, "date={:.0} commit={} {line}", jiff::Timestamp::now(), commit())?;
+    Ok(())
+}
+
+/// The commit of the checkout in the working directory.
+fn commit() -> String {
+    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let text = output.ok().filter(|output| output.status.success());
+    text.map_or_else(
+        || "unknown".to_owned(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
+}

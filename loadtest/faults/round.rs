@@ -1,0 +1,99 @@
+//! One round: load, a fault at a random moment, healing, and the reckoning. In: an installation and a scenario. Out: a
+//! [`Verdict`]. Refuses: when a part can't be healed. Promises: the same seed strikes at the same moment of the plan.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::dice::Dice;
+use crate::faults::installation::Installation;
+use crate::faults::load::{Loaded, load};
+use crate::faults::options::FaultsOptions;
+use crate::faults::scenario::Scenario;
+use crate::faults::tables;
+use crate::faults::verdict::Verdict;
+use crate::receipts::{Ledger, number_in};
+use crate::reconcile::{Fault, Reconciliation};
+use crate::run::write_problems;
+use crate::warehouse::{Patience, Warehouse, reconcile_with};
+
+/// Runs one.
+pub async fn round(
+    installation: &mut Installation,
+    scenario: Scenario,
+    options: &FaultsOptions,
+    number: u32,
+) -> anyhow::Result<Verdict> {
+    let mut dice = Dice::of(options.seed, number.into());
+    let admin = installation.admin()?;
+    tables::hold_merges(&admin).await.context("holding merges")?;
+    let receipts = installation.folder().join(format!("round-{number}.receipts"));
+    let sleeps = scenario.sleeps(options.hang());
+    let seconds = options.seconds + u32::try_from(sleeps.as_secs())?;
+    let edge = installation.edge();
+    let loading = load(&edge, options, seconds, dice.next(), &receipts);
+    let striking = async {
+        // Between a fifth and three fifths of the plan: there is load before and after.
+        let moment = 0.2 + 0.4 * (dice.below(1000) as f64 / 1000.0);
+        tokio::time::sleep(Duration::from_secs(options.seconds.into()).mul_f64(moment)).await;
+        let lost_before = scenario.strike(installation, &mut dice, options.hang()).await?;
+        anyhow::Ok(lost_before)
+    };
+    let (loaded, lost_before) = tokio::try_join!(loading, striking)?;
+    let healed = Instant::now();
+
+    let ledger = Ledger::read(&receipts)?;
+    let access = installation.access()?;
+    let login = &access.admin;
+    let warehouse = Warehouse::new(&access.url, "leadtrail", &login.user, login.password.expose());
+    let patience = Patience {
+        wait: Duration::from_secs(options.wait.into()),
+        quiet: scenario.quiet(options.home),
+    };
+    let reconciled = reconcile_with(&warehouse, &ledger, patience).await?;
+    if !reconciled.problems.is_empty() {
+        write_problems(&receipts, &reconciled)?;
+    }
+    let drained = healed.elapsed().saturating_sub(patience.quiet);
+    let mut verdict = judge(&ledger, &loaded, &reconciled, lost_before);
+    verdict.drained = drained;
+    verdict.rows = tables::row_faults(&admin).await.context("counting rows")?;
+    verdict.unsettled = tables::unsettled(&admin).await.context("counting what is settled")?;
+    let ended = installation.ended_unasked();
+    ended.iter().for_each(|ended| eprintln!("ended unasked: {ended}"));
+    verdict.ended = ended.len();
+    if !verdict.rows.is_none() {
+        eprintln!("{:?}", verdict.rows);
+    }
+    tables::release_merges(&admin).await.context("letting merges run")?;
+    Ok(verdict)
+}
+
+fn judge(
+    ledger: &Ledger,
+    loaded: &Loaded,
+    reconciled: &Reconciliation,
+    lost_before: Option<Instant>,
+) -> Verdict {
+    let is_wiped = |tag: &str| {
+        let number = number_in(&ledger.run, tag);
+        number.zip(lost_before).is_some_and(|(number, moment)| loaded.ended_before(number, moment))
+    };
+    let wiped = reconciled.of(Fault::Lost).filter(|problem| is_wiped(&problem.tag)).count();
+    let total = loaded.tally.total();
+    Verdict {
+        durable: reconciled.durable,
+        stored: reconciled.stored,
+        dead: reconciled.dead,
+        lost: reconciled.count(Fault::Lost) - wiped,
+        wiped,
+        doubled: reconciled.count(Fault::Doubled),
+        unexpected: reconciled.count(Fault::Unexpected),
+        mistagged: reconciled.count(Fault::Mistagged),
+        not_taken: (total.refused, total.unknown, total.unsent),
+        unconfirmed: reconciled.unconfirmed,
+        refusal: loaded.longest_refusal(),
+        wait: loaded.longest_wait(),
+        ..Verdict::default()
+    }
+}

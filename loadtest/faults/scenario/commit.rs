@@ -1,0 +1,56 @@
+//! The engine dies between a part's commit and its answer: the rows are there, and the consumer does not know.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::Signal;
+
+use super::kill;
+use crate::dice::Dice;
+use crate::faults::installation::Installation;
+
+const KILLS: u32 = 10;
+
+/// Under load there is a part every quarter of a second.
+const PART_WITHIN: Duration = Duration::from_secs(30);
+
+const TABLES: [&str; 5] = ["events", "leads", "conversions", "touch_keys", "ingest_batches"];
+
+/// Kills the engine ten times, each time as soon as a table has a new part.
+pub async fn kill9_engine(installation: &Installation, dice: &mut Dice) -> anyhow::Result<()> {
+    for _ in 0..KILLS {
+        let folder = folder_of(installation, dice.pick::<&str>(&TABLES)).await?;
+        // A thread looks without a pause: the answer follows the commit within a millisecond.
+        tokio::task::spawn_blocking(move || wait_for_part(&folder)).await??;
+        installation.signal_engine(Signal::KILL)?;
+        installation.engine_answers().await?;
+        super::pause(dice, kill::DOWN_MS_MAX).await;
+    }
+    Ok(())
+}
+
+async fn folder_of(installation: &Installation, table: &str) -> anyhow::Result<PathBuf> {
+    let question =
+        "SELECT toString(uuid) FROM system.tables WHERE database = 'leadtrail' AND name = ?";
+    let uuid: String = installation.admin()?.query(question).bind(table).fetch_one().await?;
+    let store = installation.engine_tables().join("store");
+    let folder = store.join(uuid.get(..3).context("a table without a uuid")?).join(&uuid);
+    ensure!(folder.is_dir(), "the parts of {table} are not in {folder:?}");
+    Ok(folder)
+}
+
+fn wait_for_part(folder: &Path) -> anyhow::Result<()> {
+    let parts = || -> std::io::Result<HashSet<OsString>> {
+        let names = std::fs::read_dir(folder)?.flatten().map(|entry| entry.file_name());
+        Ok(names.filter(|name| !name.to_string_lossy().starts_with("tmp")).collect())
+    };
+    let before = parts()?;
+    let deadline = Instant::now() + PART_WITHIN;
+    while parts()?.is_subset(&before) {
+        ensure!(Instant::now() < deadline, "no new part within 30 s in {folder:?}");
+    }
+    Ok(())
+}

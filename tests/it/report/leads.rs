@@ -1,0 +1,106 @@
+//! The list of leads, and how new every answer says it is.
+
+use clickhouse::Client;
+use leadtrail::report::answer;
+use leadtrail::report::answer::{Answer, LeadRow, Rows};
+use leadtrail::report::question::{Question, ReportName};
+
+use super::facts::{DAY, days, insert, joined, stop_merges, tables};
+
+async fn some_leads(client: &Client) {
+    let columns = "site, event_time, id_seq, id_node, form, email, phone, first_name, last_name, full_name, country, \
+                   traffic_class";
+    let rows = "('demo', '2026-11-11 10:00:00', 1, 2, 'contact', 'jane.roe@example.com', '+49 170 1234567', 'Jane', 'Roe', '', \
+                'DE', 'human'), \
+                ('demo', '2026-11-11 11:00:00', 2, 2, 'contact', 'max@example.org', '', '', '', 'Max Moe', 'AT', 'bot'), \
+                ('other', '2026-11-11 09:00:00', 3, 2, 'contact', '', '', '', '', '', '', 'human'), \
+                ('demo', '2026-11-10 09:00:00', 4, 2, 'contact', 'old@example.org', '', '', '', '', '', 'human')";
+    insert(client, "leads", columns, rows).await;
+    joined(
+        client,
+        "2026-11-11 10:00:00",
+        &[(1, "lead", "click_id", "summer", "shoes", "blogger", 1, 1)],
+    )
+    .await;
+}
+
+async fn leads(client: &Client, question: &Question) -> (Answer, Vec<LeadRow>) {
+    let answer = answer(client, question).await.unwrap();
+    let Rows::Leads(rows) = answer.rows.clone() else { panic!("{answer:?}") };
+    (answer, rows)
+}
+
+#[tokio::test]
+async fn leads_come_newest_first_with_the_click_before_them() {
+    let database = tables().await;
+    let client = &database.admin;
+    stop_merges(client).await;
+    some_leads(client).await;
+    some_leads(client).await;
+    let mut question = days(ReportName::Leads, DAY, DAY);
+    // As many as there are, and fewer than are stored.
+    question.limit = 3;
+    let (answer, rows) = leads(client, &question).await;
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|lead| {
+            (lead.at.to_string(), lead.site.as_str(), lead.ad.as_str(), lead.basis.as_str())
+        })
+        .collect();
+    let expected = [
+        ("2026-11-11T11:00:00Z".to_owned(), "demo", "", ""),
+        ("2026-11-11T10:00:00Z".to_owned(), "demo", "shoes", "click_id"),
+        ("2026-11-11T09:00:00Z".to_owned(), "other", "", ""),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!(answer.row_count, 3);
+    let jane = &rows[1];
+    assert_eq!(jane.name.expose(), "Jane Roe");
+    assert_eq!(jane.email.expose(), "jane.roe@example.com");
+    assert_eq!((jane.channel.as_str(), jane.campaign.as_str()), ("paid", "summer"));
+    assert_eq!((jane.affiliate.as_str(), jane.country.as_str()), ("blogger", "DE"));
+    assert_eq!(rows[0].name.expose(), "Max Moe");
+    assert_eq!(rows[0].verdict, "bot");
+    assert!(!format!("{answer:?}").contains("jane"), "no personal value is printed by accident");
+}
+
+#[tokio::test]
+async fn the_newest_leads_are_on_the_page_when_there_are_more() {
+    let database = tables().await;
+    let client = &database.admin;
+    // Ten leads a second, in the same millisecond each time, so that the page ends amid equals.
+    let fill = "INSERT INTO leads (site, event_time, id_seq, id_node, form) \
+                SELECT 'demo', toDateTime64('2026-11-11 12:00:00', 3, 'UTC') + intDiv(number, 10), number, 1, 'contact' \
+                FROM numbers(1000)";
+    client.query_raw(fill).execute().await.unwrap();
+    let mut question = days(ReportName::Leads, DAY, DAY);
+    question.limit = 25;
+    let (answer, rows) = leads(client, &question).await;
+    assert_eq!((rows.len(), answer.row_count), (25, 1000));
+    let seconds: Vec<_> = rows.iter().map(|lead| lead.at.as_second() % 60).collect();
+    // 12:01:39, 12:01:38 and half of 12:01:37.
+    assert_eq!(seconds, [[39; 10].as_slice(), &[38; 10], &[37; 5]].concat());
+}
+
+#[tokio::test]
+async fn freshness_says_what_settling_still_has_to_do() {
+    let database = tables().await;
+    let client = &database.admin;
+    let columns = "log_epoch, log_partition, from_offset, to_offset, records, dead, at";
+    let rows = "(7, 0, 1000, 1100, 100, 0, '2026-11-11 12:00:00'), (7, 0, 1100, 1150, 50, 0, '2026-11-11 12:00:05'), \
+                (7, 1, 0, 10, 10, 0, '2026-11-11 12:00:03'), (9, 0, 500, 507, 7, 0, '2026-11-11 12:00:04')";
+    insert(client, "ingest_batches", columns, rows).await;
+    insert(client, "ingest_batches", columns, rows).await;
+    let positions = "(7, 0, 1100, 1), (7, 1, 10, 2), (7, 0, 1000, 0)";
+    let columns = "log_epoch, log_partition, next_offset, version";
+    insert(client, "settle_positions", columns, positions).await;
+    let question = days(ReportName::Ads, DAY, DAY);
+    let fresh = answer(client, &question).await.unwrap().freshness;
+    // 50 records of (7, 0) and the 7 of an epoch that settling has never seen.
+    assert_eq!(fresh.records_unsettled, 57);
+    assert_eq!(fresh.newest_batch.unwrap().to_string(), "2026-11-11T12:00:05Z");
+    assert_eq!(fresh.unsettled_since.unwrap().to_string(), "2026-11-11T12:00:04Z");
+    insert(client, "settle_positions", columns, "(7, 0, 1150, 3), (9, 0, 507, 3)").await;
+    let fresh = answer(client, &question).await.unwrap().freshness;
+    assert_eq!((fresh.records_unsettled, fresh.unsettled_since), (0, None));
+}

@@ -1,0 +1,59 @@
+//! The whole way of an event through the real program, on the real engines, seen from outside: HTTP in, rows and reports out.
+
+mod faults;
+mod kafka;
+mod story;
+
+use std::time::Duration;
+
+use clickhouse::Client;
+
+use crate::env::program::Installation;
+use crate::env::wait_for_async;
+use crate::env::warehouse::{Database, Warehouse};
+
+/// Rows are there well within this time, also in a debug build on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+/// A browser's agent: what it sends counts as a person.
+const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36\r\nAccept-Language: en\r\nAccept: text/html\r\n";
+
+const URLENCODED: &str = "application/x-www-form-urlencoded";
+
+async fn installation(purpose: &str) -> (Installation, Database) {
+    let database = Warehouse::shared().database().await;
+    let mut installation = Installation::new(purpose);
+    installation.use_warehouse(&database);
+    (installation, database)
+}
+
+async fn number(client: &Client, sql: &str) -> u64 {
+    client.query(sql).fetch_one::<u64>().await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+async fn text(client: &Client, sql: &str) -> String {
+    client.query(sql).fetch_one::<String>().await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+/// Waits until the question's answer is this number.
+async fn expect_number(client: &Client, sql: &str, expected: u64) {
+    wait_for_async(&format!("{expected} from {sql}"), SOON, async || {
+        client.query(sql).fetch_one::<u64>().await.is_ok_and(|found| found == expected)
+    })
+    .await;
+}
+
+/// Every row of every fact table stands there once, without `FINAL`'s help.
+async fn nothing_is_doubled(client: &Client) {
+    for (table, key) in [
+        ("events", "(site, visitor, event_time, id_seq, id_node)"),
+        ("leads", "(site, event_time, id_seq, id_node)"),
+        ("conversions", "(site, event_time, id_seq, id_node)"),
+        ("touch_keys", "(site, kind, key, id_seq, id_node)"),
+    ] {
+        let doubled =
+            number(client, &format!("SELECT toUInt64(count() - uniqExact({key})) FROM {table}"))
+                .await;
+        assert_eq!(doubled, 0, "{table} holds rows twice");
+    }
+}
