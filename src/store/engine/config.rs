@@ -25,20 +25,30 @@ pub(super) struct ServerSettings<'a> {
     pub users_config: &'a Path,
     /// Holds everything that the engine writes.
     pub data: &'a Path,
-    /// Holds the tables, encrypted.
+    /// Holds the tables' rows, encrypted.
     pub tables: &'a Path,
+    /// Holds the tables' deduplication logs.
+    pub tokens: &'a Path,
     pub http_port: u16,
     pub memory_bytes_max: u64,
 }
 
 /// `config.xml`.
 ///
-/// All tables lie on an encrypted disk. The scalar function `file()` gives any user any file that the process itself
+/// All rows lie on an encrypted disk. The scalar function `file()` gives any user any file that the process itself
 /// can read, thus also the columns of the personal tables; encrypted, they tell nothing. AES in counter mode costs
-/// little beside decompression.
+/// little beside decompression: 5 % more processor time per insert, 12 % per raw scan were measured.
+///
+/// Two traps of 26.7.2.1 are stepped around, each found by a test:
+/// - With a path of its own on the disk below, the encrypted disk joins its root twice when `fsync_part_directory` is
+///   set, and the insert fails. So the disk below has the whole path.
+/// - What is appended to a file on an encrypted disk stays in a buffer of the process. The log of deduplication tokens is
+///   such a file: after a kill -9 of the engine the retry of an insert doubled it (2 of 20 times). A table keeps that
+///   log on its policy's first disk, so the first disk is a plain one, and takes no part that has a byte in it.
 pub(super) fn server(settings: &ServerSettings<'_>) -> String {
     let path = |path: &Path| escaped(&path.display().to_string());
-    let ServerSettings { users_config, data, tables, http_port, memory_bytes_max } = settings;
+    let ServerSettings { users_config, data, tables, tokens, http_port, memory_bytes_max } =
+        settings;
     format!(
         r#"<clickhouse>
     <path>{data}/</path>
@@ -56,17 +66,24 @@ pub(super) fn server(settings: &ServerSettings<'_>) -> String {
     <background_schedule_pool_size>8</background_schedule_pool_size>
     <storage_configuration>
         <disks>
+            <tokens><type>local</type><path>{tokens}/</path></tokens>
             <bare><type>local</type><path>{tables}/</path></bare>
             <sealed>
                 <type>encrypted</type>
                 <disk>bare</disk>
-                <path>sealed/</path>
+                <path></path>
                 <algorithm>AES_256_CTR</algorithm>
                 <key_hex from_env="{KEY_VARIABLE}"/>
             </sealed>
         </disks>
         <policies>
-            <sealed><volumes><main><disk>sealed</disk></main></volumes></sealed>
+            <sealed>
+                <volumes>
+                    <tokens><disk>tokens</disk><max_data_part_size_bytes>1</max_data_part_size_bytes></tokens>
+                    <rows><disk>sealed</disk></rows>
+                </volumes>
+                <move_factor>0</move_factor>
+            </sealed>
         </policies>
     </storage_configuration>
     <merge_tree>
@@ -86,6 +103,7 @@ pub(super) fn server(settings: &ServerSettings<'_>) -> String {
 "#,
         data = path(data),
         tables = path(tables),
+        tokens = path(tokens),
         users_config = path(users_config),
         query_log = system_log("query_log"),
         part_log = system_log("part_log"),
