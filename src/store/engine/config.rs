@@ -12,7 +12,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::access::{ADMIN, ANALYST, INGEST, Kept, Secret, hexadecimal};
 
-/// Tables that hold personal data: no analyst reads them, in any database of the installation.
+/// Tables that hold personal data: no analyst reads them, in any database of the installation. A new personal table has
+/// to be named here before it is made.
+///
+/// An analyst can read the definition of any table, view or dictionary by the scalar function `file()`, and the text of
+/// a mutation: neither may hold a password or a personal value.
 pub const PERSONAL_TABLES: &[&str] =
     &["leads", "purchases", "service_contacts", "notes", "quarantine", "dead_letters"];
 
@@ -225,4 +229,38 @@ fn quoted(name: &str) -> String {
 /// A text as XML holds it.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept() -> Kept {
+        let text = r#"{"http_port":1,"sandbox":"full","admin":"first","ingest":"second","analyst":"third"}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn no_password_stands_in_the_files_that_sql_can_read() {
+        let text = users(&kept(), &["leadtrail".to_owned()], true);
+        for secret in ["first", "second", "third"] {
+            assert!(!text.contains(secret), "{secret}");
+        }
+        let hash = hexadecimal(&Sha256::digest(b"third"));
+        assert!(text.contains(&hash));
+    }
+
+    #[test]
+    fn without_a_sandbox_there_is_no_analyst() {
+        let databases = ["leadtrail".to_owned()];
+        let user = format!("<{ANALYST}>\n            <password");
+        assert!(users(&kept(), &databases, true).contains(&user));
+        assert!(!users(&kept(), &databases, false).contains(&user));
+    }
+
+    #[test]
+    fn names_cannot_break_out_of_their_quotes() {
+        assert_eq!(quoted("a`b\\"), "`a\\`b\\\\`");
+        assert_eq!(escaped("<a & b>"), "&lt;a &amp; b&gt;");
+    }
 }
