@@ -26,9 +26,6 @@ use crate::store::rows::{DeadLetterRow, IngestBatchRow};
 /// takes a silent consumer's partitions away after 45 s at the earliest (Kafka's default), so a late insert can't meet a new owner's look.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
 
-/// Wait between attempts of one insert under one border.
-const RETRY_WAIT: Duration = Duration::from_millis(200);
-
 /// Why a batch isn't stored yet.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -192,8 +189,22 @@ impl Attempt<'_> {
         self.send("dead_letters", &missing, &token).await
     }
 
+    /// True when an earlier attempt came to its end and nobody heard of it.
+    async fn is_recorded(&self) -> Result<bool, WriteError> {
+        let sql = "SELECT toUInt64(count()) FROM ingest_batches \
+                   WHERE log_epoch = ? AND log_partition = ? AND from_offset = ? AND to_offset = ?";
+        let query = self.pipeline.warehouse.client().query(sql);
+        let query = query.bind(self.border.epoch).bind(self.partition);
+        let query = query.bind(self.border.from).bind(self.border.to);
+        let found: Vec<u64> = self.pipeline.warehouse.ask("looking for the batch", query).await?;
+        Ok(found.first().is_some_and(|count| *count > 0))
+    }
+
     /// Says that the range is complete. Written last.
     async fn record(&self, batch: &Batch, dead: usize) -> Result<(), WriteError> {
+        if self.must_look && self.is_recorded().await? {
+            return Ok(());
+        }
         let row = IngestBatchRow {
             log_epoch: self.border.epoch,
             log_partition: self.partition,
@@ -206,35 +217,20 @@ impl Attempt<'_> {
         self.send("ingest_batches", &[&row], &self.token("ingest_batches")).await
     }
 
-    /// Sends one insert, and again after a passing error, as long as the border is young.
+    /// Sends one insert. After an error nobody knows whether the rows are there: the token would tell a server that lives on, but
+    /// one that was killed may have forgotten its tokens. So the whole batch is taken up anew, with a look.
     async fn send<R: Row>(
         &self,
         table: &'static str,
         rows: &[&R],
         token: &str,
     ) -> Result<(), WriteError> {
-        loop {
-            if *self.revoked.borrow() {
-                return Err(WriteError::Revoked);
-            }
-            if boot_millis() >= self.send_until {
-                return Err(WriteError::TooLate);
-            }
-            match self.pipeline.warehouse.insert(table, rows.iter().copied(), token).await {
-                Ok(()) => return Ok(()),
-                Err(StoreError::Transient { action, reason }) => {
-                    tracing::warn!(
-                        partition = self.partition,
-                        table,
-                        action,
-                        reason,
-                        "insert did not succeed; trying again"
-                    );
-                    self.pipeline.health.stuck(self.partition);
-                    tokio::time::sleep(RETRY_WAIT).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
+        if *self.revoked.borrow() {
+            return Err(WriteError::Revoked);
         }
+        if boot_millis() >= self.send_until {
+            return Err(WriteError::TooLate);
+        }
+        Ok(self.pipeline.warehouse.insert(table, rows.iter().copied(), token).await?)
     }
 }

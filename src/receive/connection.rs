@@ -8,12 +8,13 @@
 //! allocates a timer for every request. Here the socket's reads say when a header begins, and one timer per connection, moved only
 //! when it fires or when a header arrives in pieces, serves both deadlines.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -21,7 +22,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::check::Refusal;
 use crate::receive::tally::{Door, Settled};
@@ -145,6 +146,73 @@ impl AsyncWrite for Socket {
     }
 }
 
+/// What calls for something to be done about a connection.
+enum Alarm {
+    /// The process is to stop.
+    Stop,
+    /// The phase has lasted too long.
+    Late(Phase),
+}
+
+/// Watches over one connection: its deadlines and the stop.
+///
+/// Timer and stop keep the waker of the task, so they are polled again only when they have something to say: to poll them with
+/// every request would take locks that all connections share.
+struct Watch {
+    line: Arc<Line>,
+    stop: Stop,
+    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
+    draining: bool,
+    timer: Pin<Box<Sleep>>,
+    waker: Option<Waker>,
+}
+
+impl Watch {
+    fn new(line: Arc<Line>, stop: Stop) -> Self {
+        let waiting = stop.clone();
+        Self {
+            stopped: Box::pin(async move { waiting.stopped().await }),
+            timer: Box::pin(tokio::time::sleep_until(line.deadline())),
+            draining: false,
+            waker: None,
+            line,
+            stop,
+        }
+    }
+
+    /// Ready when there is an alarm; `Stop` comes once.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Alarm> {
+        let new_task = !self.waker.as_ref().is_some_and(|known| known.will_wake(context.waker()));
+        if new_task {
+            self.waker = Some(context.waker().clone());
+        }
+        if !self.draining
+            && (new_task || self.stop.is_stopped())
+            && self.stopped.as_mut().poll(context).is_ready()
+        {
+            self.draining = true;
+            return Poll::Ready(Alarm::Stop);
+        }
+        // A header that comes in pieces is due before the timer that an idle connection has.
+        let sooner =
+            self.line.phase() == Phase::Header && self.line.deadline() < self.timer.deadline();
+        if sooner {
+            self.timer.as_mut().reset(self.line.deadline());
+        }
+        if !(sooner || new_task || self.timer.is_elapsed()) {
+            return Poll::Pending;
+        }
+        while self.timer.as_mut().poll(context).is_ready() {
+            let deadline = self.line.deadline();
+            if deadline <= Instant::now() {
+                return Poll::Ready(Alarm::Late(self.line.phase()));
+            }
+            self.timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
 /// How a connection ended.
 enum End {
     Closed(hyper::Result<()>),
@@ -164,78 +232,45 @@ pub async fn serve(stream: TcpStream, edge: Arc<Edge>, stop: Stop) {
         phase: AtomicU8::new(Phase::Fresh as u8),
         since_ms: AtomicU64::new(0),
     });
-    let service = {
-        let line = line.clone();
-        service_fn(move |request| {
-            let line = line.clone();
-            async move {
-                line.enter(Phase::Busy);
-                let reply = route::answer(&line.edge, line.peer, request).await;
-                line.enter(Phase::Idle);
-                Ok::<_, std::convert::Infallible>(reply)
-            }
-        })
-    };
-    let socket = TokioIo::new(Socket { stream, line: line.clone() });
+    let answering = line.clone();
+    let service = service_fn(move |request| {
+        let line = answering.clone();
+        async move {
+            line.enter(Phase::Busy);
+            let reply = route::answer(&line.edge, line.peer, request).await;
+            line.enter(Phase::Idle);
+            Ok::<_, Infallible>(reply)
+        }
+    });
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_header_size(HEADER_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(socket, service);
-    let mut timer = pin!(tokio::time::sleep_until(line.deadline()));
-    let mut stopped = pin!(stop.stopped());
-    let mut known_waker: Option<Waker> = None;
-    let mut draining = false;
+        .serve_connection(TokioIo::new(Socket { stream, line: line.clone() }), service);
+    let mut watch = Watch::new(line.clone(), stop);
     let end = std::future::poll_fn(|context| {
-        if let Poll::Ready(result) = Pin::new(&mut connection).poll(context) {
-            return Poll::Ready(End::Closed(result));
-        }
-        // Timer and stop keep the waker of the task, so they are polled again only when they have something to say: polling
-        // them with every request would take a lock that all connections share.
-        let new_task = !known_waker.as_ref().is_some_and(|known| known.will_wake(context.waker()));
-        if new_task {
-            known_waker = Some(context.waker().clone());
-        }
-        if !draining && (new_task || stop.is_stopped()) && stopped.as_mut().poll(context).is_ready()
-        {
-            draining = true;
-            if matches!(line.phase(), Phase::Fresh | Phase::Idle) {
-                return Poll::Ready(End::Stopped);
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut connection).poll(context) {
+                return Poll::Ready(End::Closed(result));
             }
-            Pin::new(&mut connection).graceful_shutdown();
-            context.waker().wake_by_ref();
-        }
-        let deadline = line.deadline();
-        if line.phase() == Phase::Header && deadline < timer.deadline() {
-            timer.as_mut().reset(deadline);
-        } else if !new_task && !timer.is_elapsed() {
-            return Poll::Pending;
-        }
-        while timer.as_mut().poll(context).is_ready() {
-            let deadline = line.deadline();
-            if deadline <= Instant::now() {
-                return Poll::Ready(End::Late(line.phase()));
+            match ready!(watch.poll(context)) {
+                Alarm::Late(phase) => return Poll::Ready(End::Late(phase)),
+                Alarm::Stop if line.phase() == Phase::Fresh => return Poll::Ready(End::Stopped),
+                // Ends an idle connection at its next poll, another one with its answer.
+                Alarm::Stop => Pin::new(&mut connection).graceful_shutdown(),
             }
-            timer.as_mut().reset(deadline);
         }
-        Poll::Pending
     })
     .await;
+    let count = |refusal| line.edge.metrics.received(Door::Other).settle(Settled::Refused(refusal));
     match end {
         End::Late(Phase::Header) => {
-            line.edge
-                .metrics
-                .received(Door::Other)
-                .settle(Settled::Refused(Refusal::HeaderTooSlow));
-            let socket = connection.into_parts().io;
+            count(Refusal::HeaderTooSlow);
             // As much as the socket takes at once: who dribbles is not waited for.
-            let _ = socket.inner().stream.try_write(TOO_SLOW);
+            let _ = connection.into_parts().io.inner().stream.try_write(TOO_SLOW);
         }
-        End::Closed(Err(error)) if error.is_parse() => {
-            let refusal =
-                if error.is_parse_too_large() { Refusal::HeaderTooLarge } else { Refusal::BadHttp };
-            line.edge.metrics.received(Door::Other).settle(Settled::Refused(refusal));
-        }
+        End::Closed(Err(error)) if error.is_parse_too_large() => count(Refusal::HeaderTooLarge),
+        End::Closed(Err(error)) if error.is_parse() => count(Refusal::BadHttp),
         End::Closed(Err(error)) => tracing::debug!(%error, "connection ended early"),
         End::Closed(Ok(())) | End::Late(_) | End::Stopped => {}
     }

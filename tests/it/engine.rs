@@ -111,6 +111,70 @@ async fn a_killed_engine_comes_back_with_its_data_at_the_same_address() {
     engine.stop().await.unwrap();
 }
 
+/// The answer to an insert can be lost with the engine; then the insert is sent again under its token. What an encrypted
+/// disk appends to a file stays in the process, and with it went the token.
+#[tokio::test]
+async fn an_insert_sent_again_after_a_kill_doubles_nothing() {
+    let engine = Engine::start(settings(env::folder("tokens"))).await.unwrap();
+    let access = engine.access();
+    let admin = client(access, &access.admin);
+    admin.query("CREATE DATABASE leadtrail ENGINE = Atomic").execute().await.unwrap();
+    let create = "CREATE TABLE leadtrail.once (n UInt64, salt UInt64) ENGINE = MergeTree ORDER BY n
+        SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1";
+    admin.query(create).execute().await.unwrap();
+    // Other bytes each time, so that only the token can tell that it is the same batch.
+    let insert = "INSERT INTO leadtrail.once SELECT number, rand64() FROM numbers(100)";
+    let ingest = client(access, &access.ingest).with_setting("insert_deduplication_token", "a");
+    for _ in 0..3 {
+        wait_for_async("the insert", DEADLINE, async || {
+            ingest.query(insert).execute().await.is_ok()
+        })
+        .await;
+        let before = engine.pid().unwrap();
+        signal(before, Signal::KILL);
+        wait_for("the next engine", DEADLINE, || engine.pid().is_some_and(|pid| pid != before))
+            .await;
+    }
+    assert_eq!(number(&admin, "SELECT count() FROM leadtrail.once").await.unwrap(), 100);
+    let disks = "SELECT arrayStringConcat(groupUniqArray(disk_name)) FROM system.parts WHERE table = 'once'";
+    assert_eq!(text(&admin, disks).await.unwrap(), "sealed");
+    engine.stop().await.unwrap();
+}
+
+/// The disk is left as a kill leaves it between the record of the token and the part's last renaming.
+#[tokio::test]
+async fn an_insert_whose_kill_left_its_token_and_not_its_rows_is_taken_again() {
+    let folder = env::folder("unfinished");
+    let engine = Engine::start(settings(&folder)).await.unwrap();
+    let access = engine.access().clone();
+    let admin = client(&access, &access.admin);
+    admin.query("CREATE DATABASE leadtrail ENGINE = Atomic").execute().await.unwrap();
+    let create = "CREATE TABLE leadtrail.once (n UInt64) ENGINE = MergeTree ORDER BY n
+        SETTINGS non_replicated_deduplication_window = 1000";
+    admin.query(create).execute().await.unwrap();
+    let insert = "INSERT INTO leadtrail.once SELECT number FROM numbers(100)";
+    let insert_under = |token: &str| {
+        let ingest = client(&access, &access.ingest);
+        ingest.with_setting("insert_deduplication_token", token).query(insert).execute()
+    };
+    insert_under("whole").await.unwrap();
+    insert_under("cut").await.unwrap();
+    let path = "SELECT path FROM system.parts WHERE table = 'once' ORDER BY name DESC LIMIT 1";
+    let part = PathBuf::from(text(&admin, path).await.unwrap().trim_end_matches('/'));
+    engine.stop().await.unwrap();
+    let name = part.file_name().unwrap().to_str().unwrap();
+    std::fs::rename(&part, part.with_file_name(format!("tmp_insert_{name}"))).unwrap();
+
+    let engine = Engine::start(settings(&folder)).await.unwrap();
+    let count = "SELECT count() FROM leadtrail.once";
+    assert_eq!(number(&admin, count).await.unwrap(), 100);
+    insert_under("whole").await.unwrap();
+    assert_eq!(number(&admin, count).await.unwrap(), 100, "the first is there, and stays once");
+    insert_under("cut").await.unwrap();
+    assert_eq!(number(&admin, count).await.unwrap(), 200);
+    engine.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn passwords_port_data_and_query_log_are_kept_over_a_stop() {
     let folder = env::folder("stopped");

@@ -57,9 +57,7 @@ pub enum Reason {
     Offset,
     /// The segment ends inside the frame.
     Torn,
-    /// The segment's own header is unreadable or missing.
-    Header,
-    /// A whole segment is missing.
+    /// The segment ends cleanly, but records are missing before the next one.
     Missing,
 }
 

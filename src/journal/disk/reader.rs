@@ -140,8 +140,11 @@ impl DiskReader {
 
     /// How far the consumer has told that it needs nothing any more, if it ever did.
     pub fn consumed(&self) -> Result<Option<u64>, ReadError> {
-        directory::read_mark(&self.directory, Mark::Consumed, self.seal)
-            .at("read the journal's consumed position", &self.directory)
+        match directory::read_mark(&self.directory, Mark::Consumed, self.seal) {
+            // Damaged by a power cut: as if it had not been told yet.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+            consumed => consumed.at("read the journal's consumed position", &self.directory),
+        }
     }
 
     /// Tells the writer that everything below `offset` is safe elsewhere, so that its segments may
@@ -171,6 +174,9 @@ impl DiskReader {
         if from == end {
             return Ok(Vec::new());
         }
+        if from > end {
+            return Err(self.out_of_range(from, self.start()?, end));
+        }
         let is_ahead = |cursor: &Cursor| {
             cursor.offset <= from && cursor.bound.is_none_or(|bound| from < bound)
         };
@@ -185,7 +191,12 @@ impl DiskReader {
         let mut entries = Vec::new();
         let mut bytes = 0;
         while cursor.offset < end && entries.len() < records_max && bytes < bytes_max.max(1) {
-            let Some(entry) = self.next(&mut cursor, end)? else { continue };
+            let Some(entry) = self.next(&mut cursor, end)? else {
+                if cursor.scan.expected() > cursor.offset {
+                    cursor = self.locate(cursor.offset, end)?;
+                }
+                continue;
+            };
             if let Entry::Record { payload, .. } = &entry {
                 bytes += payload.len();
             }
@@ -243,7 +254,7 @@ impl DiskReader {
                 self.damage(cursor, until, position, bytes, reason)
             }
             Item::Tail { reason } => self.leave(cursor, end, position, reason),
-            Item::End => self.leave(cursor, end, position, Reason::Torn),
+            Item::End => self.leave(cursor, end, position, Reason::Missing),
         }
     }
 
@@ -299,10 +310,9 @@ impl DiskReader {
             tries += 1;
             let firsts = self.segments()?;
             let segment = firsts.iter().copied().rfind(|first| *first <= offset);
-            let Some(segment) = segment.filter(|_| offset <= end) else {
+            let Some(segment) = segment else {
                 let start = firsts.first().copied().unwrap_or(end);
-                let directory = self.directory.clone();
-                return Err(ReadError::OutOfRange { directory, wanted: offset, start, end });
+                return Err(self.out_of_range(offset, start, end));
             };
             let path = self.path(segment);
             match File::open(&path) {
@@ -337,6 +347,10 @@ impl DiskReader {
         }
         cursor.offset = offset;
         Ok(())
+    }
+
+    fn out_of_range(&self, wanted: u64, start: u64, end: u64) -> ReadError {
+        ReadError::OutOfRange { directory: self.directory.clone(), wanted, start, end }
     }
 
     fn segments(&self) -> Result<Vec<u64>, ReadError> {

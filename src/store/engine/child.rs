@@ -26,6 +26,7 @@ use super::config::{KEY_VARIABLE, ServerSettings, server, users};
 use super::layout::Layout;
 use super::library::{EngineLibrary, block_stop_signals, end_at_once, set_variable};
 use super::sandbox::{self, Borders, Sandbox};
+use super::tokens::forget_unfinished;
 
 /// How long a clean stop may take: 5-120 ms were measured, a running merge can hold it longer. The parent waits longer
 /// still before it kills.
@@ -87,6 +88,7 @@ fn run(arguments: &ChildArguments) -> anyhow::Result<()> {
     let key = data_key(layout.folder(), layout.has_data())?;
     set_variable(KEY_VARIABLE, key.expose());
     persist_system_database(&layout).context("cannot write the system database's definition")?;
+    forget_unfinished(&layout).context("cannot read the logs of deduplication tokens")?;
     let terminal = open_terminal().context("cannot open a terminal")?;
     let config_files = ConfigFiles::create(&layout).context("cannot make the config files")?;
 
@@ -172,6 +174,7 @@ impl ConfigFiles {
             users_config: &layout.config().join(USERS_CONFIG),
             data: &layout.data(),
             tables: &layout.tables(),
+            tokens: &layout.tokens(),
             http_port: arguments.http_port,
             memory_bytes_max: arguments.memory_bytes_max,
         };

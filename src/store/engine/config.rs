@@ -12,7 +12,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::access::{ADMIN, ANALYST, INGEST, Kept, Secret, hexadecimal};
 
-/// Tables that hold personal data: no analyst reads them, in any database of the installation.
+/// Tables that hold personal data: no analyst reads them, in any database of the installation. A new personal table has
+/// to be named here before it is made.
+///
+/// An analyst can read the definition of any table, view or dictionary by the scalar function `file()`, and the text of
+/// a mutation: neither may hold a password or a personal value.
 pub const PERSONAL_TABLES: &[&str] =
     &["leads", "purchases", "service_contacts", "notes", "quarantine", "dead_letters"];
 
@@ -25,20 +29,30 @@ pub(super) struct ServerSettings<'a> {
     pub users_config: &'a Path,
     /// Holds everything that the engine writes.
     pub data: &'a Path,
-    /// Holds the tables, encrypted.
+    /// Holds the tables' rows, encrypted.
     pub tables: &'a Path,
+    /// Holds the tables' deduplication logs.
+    pub tokens: &'a Path,
     pub http_port: u16,
     pub memory_bytes_max: u64,
 }
 
 /// `config.xml`.
 ///
-/// All tables lie on an encrypted disk. The scalar function `file()` gives any user any file that the process itself
+/// All rows lie on an encrypted disk. The scalar function `file()` gives any user any file that the process itself
 /// can read, thus also the columns of the personal tables; encrypted, they tell nothing. AES in counter mode costs
-/// little beside decompression.
+/// little beside decompression: 5 % more processor time per insert, 12 % per raw scan were measured.
+///
+/// Two traps of 26.7.2.1 are stepped around, each found by a test:
+/// - With a path of its own on the disk below, the encrypted disk joins its root twice when `fsync_part_directory` is
+///   set, and the insert fails. So the disk below has the whole path.
+/// - What is appended to a file on an encrypted disk stays in a buffer of the process. The log of deduplication tokens is
+///   such a file: after a kill -9 of the engine the retry of an insert doubled it (2 of 20 times). A table keeps that
+///   log on its policy's first disk, so the first disk is a plain one, and takes no part that has a byte in it.
 pub(super) fn server(settings: &ServerSettings<'_>) -> String {
     let path = |path: &Path| escaped(&path.display().to_string());
-    let ServerSettings { users_config, data, tables, http_port, memory_bytes_max } = settings;
+    let ServerSettings { users_config, data, tables, tokens, http_port, memory_bytes_max } =
+        settings;
     format!(
         r#"<clickhouse>
     <path>{data}/</path>
@@ -56,17 +70,24 @@ pub(super) fn server(settings: &ServerSettings<'_>) -> String {
     <background_schedule_pool_size>8</background_schedule_pool_size>
     <storage_configuration>
         <disks>
+            <tokens><type>local</type><path>{tokens}/</path></tokens>
             <bare><type>local</type><path>{tables}/</path></bare>
             <sealed>
                 <type>encrypted</type>
                 <disk>bare</disk>
-                <path>sealed/</path>
+                <path></path>
                 <algorithm>AES_256_CTR</algorithm>
                 <key_hex from_env="{KEY_VARIABLE}"/>
             </sealed>
         </disks>
         <policies>
-            <sealed><volumes><main><disk>sealed</disk></main></volumes></sealed>
+            <sealed>
+                <volumes>
+                    <tokens><disk>tokens</disk><max_data_part_size_bytes>1</max_data_part_size_bytes></tokens>
+                    <rows><disk>sealed</disk></rows>
+                </volumes>
+                <move_factor>0</move_factor>
+            </sealed>
         </policies>
     </storage_configuration>
     <merge_tree>
@@ -86,6 +107,7 @@ pub(super) fn server(settings: &ServerSettings<'_>) -> String {
 "#,
         data = path(data),
         tables = path(tables),
+        tokens = path(tokens),
         users_config = path(users_config),
         query_log = system_log("query_log"),
         part_log = system_log("part_log"),
@@ -207,4 +229,38 @@ fn quoted(name: &str) -> String {
 /// A text as XML holds it.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept() -> Kept {
+        let text = r#"{"http_port":1,"sandbox":"full","admin":"first","ingest":"second","analyst":"third"}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn no_password_stands_in_the_files_that_sql_can_read() {
+        let text = users(&kept(), &["leadtrail".to_owned()], true);
+        for secret in ["first", "second", "third"] {
+            assert!(!text.contains(secret), "{secret}");
+        }
+        let hash = hexadecimal(&Sha256::digest(b"third"));
+        assert!(text.contains(&hash));
+    }
+
+    #[test]
+    fn without_a_sandbox_there_is_no_analyst() {
+        let databases = ["leadtrail".to_owned()];
+        let user = format!("<{ANALYST}>\n            <password");
+        assert!(users(&kept(), &databases, true).contains(&user));
+        assert!(!users(&kept(), &databases, false).contains(&user));
+    }
+
+    #[test]
+    fn names_cannot_break_out_of_their_quotes() {
+        assert_eq!(quoted("a`b\\"), "`a\\`b\\\\`");
+        assert_eq!(escaped("<a & b>"), "&lt;a &amp; b&gt;");
+    }
 }

@@ -29,23 +29,7 @@ impl Layout {
         let layout = Self(folder.canonicalize()?);
         private(&layout.data())?;
         private(&layout.config())?;
-        layout.lead_back()?;
         Ok(layout)
-    }
-
-    /// An encrypted disk joins its root twice when it fsyncs a part's directory (26.7.2.1: "Cannot open file
-    /// ROOT/ROOT/store/…"), and then the insert fails. A link inside the root that leads back to it makes both names one.
-    fn lead_back(&self) -> io::Result<()> {
-        let root = self.tables().join("sealed");
-        let link = root.join(root.strip_prefix("/").unwrap_or(&root));
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(link.parent().unwrap_or(&root))?;
-        match std::os::unix::fs::symlink(&root, &link) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -72,13 +56,18 @@ impl Layout {
         self.data().join("status")
     }
 
-    /// Where the tables lie, on the encrypted disk.
+    /// Where the tables' rows lie, encrypted.
     pub(super) fn tables(&self) -> PathBuf {
-        self.data().join("tables")
+        self.data().join("tables/sealed")
+    }
+
+    /// Where the tables' deduplication logs lie, in plain text: names of parts and hashes of tokens.
+    pub(super) fn tokens(&self) -> PathBuf {
+        self.data().join("tables/tokens")
     }
 
     /// Whether there are tables that only the existing key can read.
     pub(super) fn has_data(&self) -> bool {
-        self.tables().join("sealed/store").exists()
+        self.tables().join("store").exists()
     }
 }

@@ -26,6 +26,7 @@ mod port;
 mod process;
 mod said;
 mod sandbox;
+mod tokens;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -64,8 +64,15 @@ impl Said {
             return;
         }
         if self.ready.load(Ordering::Relaxed) {
-            if let Some((component, code)) = place_and_code(line) {
-                tracing::warn!(component, code, "the clickhouse engine reports an error");
+            match place_and_code(line) {
+                // The one who asked was told.
+                Some((component @ ("executeQuery" | "DynamicQueryHandler"), code)) => {
+                    tracing::debug!(component, code, "the clickhouse engine refused a query");
+                }
+                Some((component, code)) => {
+                    tracing::warn!(component, code, "the clickhouse engine reports an error");
+                }
+                None => {}
             }
             return;
         }

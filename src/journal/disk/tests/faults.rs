@@ -57,6 +57,9 @@ struct Life {
     /// What was appended at each offset, and what was told of it.
     records: BTreeMap<u64, (Vec<u8>, Told)>,
     tickets: Vec<Ticket>,
+    reader: DiskReader,
+    /// What the reader was given, in order.
+    seen: Vec<Entry>,
     crashes: u32,
     is_hanging: bool,
 }
@@ -66,6 +69,7 @@ impl Life {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("0");
         let (journal, device) = open_faulty(&directory, small());
+        let reader = DiskReader::open(&directory).unwrap();
         Self {
             _folder: folder,
             directory,
@@ -73,6 +77,8 @@ impl Life {
             device,
             records: BTreeMap::new(),
             tickets: Vec::new(),
+            reader,
+            seen: Vec::new(),
             crashes: 0,
             is_hanging: false,
         }
@@ -87,6 +93,13 @@ impl Life {
             Act::Resume => self.hang(false),
             Act::Crash => self.crash(),
         }
+        self.read_on();
+    }
+
+    /// Reads what is new, with a reader that lives as long as the process.
+    fn read_on(&mut self) {
+        let next = self.seen.last().map_or(0, Entry::next_offset);
+        self.seen.extend(self.reader.read(next, 5, 2000).unwrap());
     }
 
     fn hang(&mut self, hang: bool) {
@@ -132,6 +145,7 @@ impl Life {
         let (journal, device) = open_faulty(&copy, small());
         self.journal = journal;
         self.device = device;
+        self.reader = DiskReader::open(&copy).unwrap();
         self.directory = copy;
         self.tickets.clear();
         let end = self.journal.stats().appended_end;
@@ -160,7 +174,9 @@ impl Life {
         assert_eq!(self.journal.stats().records_lost, 0);
 
         let mut expected = 0;
-        for entry in read_all(&self.directory, 0) {
+        let entries = read_all(&self.directory, 0);
+        assert_eq!(self.seen[..], entries[..self.seen.len()], "a reader was given something else");
+        for entry in entries {
             assert_eq!(entry.offsets().start, expected);
             expected = entry.next_offset();
             match &entry {

@@ -200,6 +200,7 @@ async fn offsets_outside_the_journal_are_named_not_guessed() {
     let journal = DiskJournal::open(folder.path(), small()).unwrap();
     journal.synced(&append(&journal, b"only")).await.unwrap();
     let mut reader = DiskReader::open(folder.path()).unwrap();
+    assert_eq!(reader.read(0, 10, 1000).unwrap().len(), 1);
     let error = reader.read(5, 10, 1000).unwrap_err();
     assert!(matches!(error, ReadError::OutOfRange { wanted: 5, start: 0, end: 1, .. }), "{error}");
 }
@@ -213,6 +214,68 @@ async fn a_waiting_reader_is_told_of_what_another_thread_synced() {
     let waiter = std::thread::spawn(move || reader.wait(0, DEADLINE).unwrap());
     journal.synced(&append(&journal, b"x")).await.unwrap();
     assert!(waiter.join().unwrap());
+}
+
+#[tokio::test]
+async fn a_reader_that_follows_a_failing_writer_sees_each_offset_once_and_nothing_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, device) = open_faulty(folder.path(), small());
+    let mut reader = DiskReader::open(folder.path()).unwrap();
+    let follower = std::thread::spawn(move || {
+        let mut entries: Vec<Entry> = Vec::new();
+        while !matches!(entries.last(), Some(Entry::Record { payload, .. }) if *payload == b"end"[..])
+        {
+            let next = entries.last().map_or(0, Entry::next_offset);
+            assert!(reader.wait(next, DEADLINE).unwrap(), "nothing came after offset {next}");
+            entries.extend(reader.read(next, 50, 5000).unwrap());
+        }
+        entries
+    });
+    let mut appended = Vec::new();
+    for number in 0..2000 {
+        if number % 100 == 50 {
+            device.set(|script| script.syncs_to_fail = 1);
+        }
+        let payload = format!("{number:0>50}");
+        let ticket = append_patiently(&journal, payload.as_bytes()).await;
+        let told = if number % 7 == 0 { journal.synced(&ticket).await } else { Ok(()) };
+        appended.push((ticket, payload, told));
+    }
+    loop {
+        let last = append_patiently(&journal, b"end").await;
+        if journal.synced(&last).await.is_ok() {
+            break;
+        }
+    }
+    let entries = follower.join().unwrap();
+    let ends = entries.iter().map(Entry::next_offset);
+    let starts = entries.iter().map(|entry| entry.offsets().start);
+    assert!(std::iter::once(0).chain(ends).zip(starts).all(|(end, start)| end == start));
+    let mut refused = 0;
+    for (ticket, payload, told) in appended {
+        let outcome = journal.synced(&ticket).await;
+        assert!(told.is_ok() || outcome.is_err(), "first {told:?}, then {outcome:?}");
+        let offset = ticket.offset();
+        let read = entries.iter().find_map(|entry| match entry {
+            Entry::Record { offset: at, payload } if *at == offset => Some(payload.as_ref()),
+            _ => None,
+        });
+        assert_eq!(read, outcome.is_ok().then_some(payload.as_bytes()), "offset {offset}");
+        refused += u32::from(outcome.is_err());
+    }
+    assert!(refused > 0, "the test should refuse some");
+}
+
+/// Appends as soon as the journal takes records.
+async fn append_patiently(journal: &DiskJournal, payload: &[u8]) -> Ticket {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match journal.append(payload) {
+            Ok(ticket) => return ticket,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

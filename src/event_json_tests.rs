@@ -1,0 +1,160 @@
+//! Events of every shape, against serde.
+
+use super::*;
+use crate::ids::{DayHash, EventId, VisitorId};
+use crate::money::Currency;
+use crate::personal::{ClientIp, PersonalText};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+const TYPES: [EventType; 7] = [
+    EventType::Impression,
+    EventType::EmailOpen,
+    EventType::Click,
+    EventType::FormView,
+    EventType::Lead,
+    EventType::Purchase,
+    EventType::Conversion,
+];
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::new()), "[a-z/ -]{1,30}", "(.|[\u{0}-\u{20}\"\\\\\u{7f}é😀]){0,20}"]
+}
+
+fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
+    vec((text(), text()), 0..3)
+}
+
+fn id() -> impl Strategy<Value = EventId> {
+    (0u64..(1 << 48), any::<u32>(), any::<u32>())
+        .prop_map(|(ms, seq, node)| EventId::from_parts(ms, seq, node))
+}
+
+fn promotions() -> impl Strategy<Value = Promotion> {
+    (vec(text(), 10), option::of(any::<i32>())).prop_map(|(words, price)| {
+        let mut words = words.into_iter();
+        let mut next = || words.next().unwrap();
+        Promotion {
+            link: next(),
+            campaign: next(),
+            ad: next(),
+            creative: next(),
+            placement: next(),
+            mailing: next(),
+            affiliate: next(),
+            offer: next(),
+            product: next(),
+            price_variant: next(),
+            price_shown: price.map(|price| Amount::from_scaled(price.into())),
+        }
+    })
+}
+
+fn origins() -> impl Strategy<Value = Origin> {
+    (vec(text(), 9), pairs(), pairs()).prop_map(|(words, click_ids, sub_ids)| {
+        let mut words = words.into_iter();
+        let mut next = || words.next().unwrap();
+        Origin {
+            utm_source: next(),
+            utm_medium: next(),
+            utm_campaign: next(),
+            utm_term: next(),
+            utm_content: next(),
+            click_ids,
+            sub_ids,
+            referrer_host: next(),
+            referrer_path: next(),
+            landing_host: next(),
+            landing_path: next(),
+        }
+    })
+}
+
+fn clients() -> impl Strategy<Value = Client> {
+    (vec(text(), 5), option::of(any::<std::net::IpAddr>()), any::<bool>()).prop_map(
+        |(words, address, gpc)| Client {
+            network: address.map(|address| ClientIp::new(address).cut()),
+            agent: words[0].clone(),
+            language: words[1].clone(),
+            purpose: words[2].clone(),
+            fetch_dest: words[3].clone(),
+            method: words[4].clone(),
+            gpc,
+        },
+    )
+}
+
+fn worths() -> impl Strategy<Value = Worth> {
+    (vec(text(), 3), option::of(any::<i32>()), option::of("[a-zA-Z]{3}")).prop_map(
+        |(words, amount, currency)| Worth {
+            goal: words[0].clone(),
+            amount: amount.map(|amount| Amount::from_scaled(amount.into())),
+            currency: currency.and_then(|letters| Currency::parse(&letters)),
+            order_id: words[1].clone(),
+            status: words[2].clone(),
+        },
+    )
+}
+
+fn events() -> impl Strategy<Value = Event> {
+    let head = (id(), 0usize..7, 0usize..3, text(), any::<i64>(), option::of(any::<i64>()));
+    let visitor =
+        (any::<u128>(), any::<u64>(), 0usize..3, option::of((id(), 0u32..3, 0u32..3, 0u32..3)));
+    let form = option::of((text(), pairs()));
+    let rest = (form, option::of(worths()), vec(text(), 0..3), option::of(Just("EUR")));
+    (head, visitor, promotions(), origins(), clients(), rest).prop_map(
+        |(head, visitor, promotion, origin, client, (form, worth, flags, currency))| {
+            let mut event = crate::event::tests::sample(TYPES[head.1], head.0);
+            event.source = [SourceKind::WebForm, SourceKind::Redirect, SourceKind::Pixel][head.2];
+            event.site = head.3;
+            event.event_time = head.4;
+            event.claimed_time = head.5;
+            event.visitor = match visitor.2 {
+                0 => VisitorId::NONE,
+                1 => VisitorId::from_day_hash(DayHash(visitor.1)),
+                _ => VisitorId::from_cookie(&format!("{:032x}", visitor.0)).unwrap_or_default(),
+            };
+            event.visitor_basis =
+                [VisitorBasis::None, VisitorBasis::Cookie, VisitorBasis::DailyHash][visitor.2];
+            event.day_hash = DayHash(visitor.1 % 3);
+            event.parent_click = visitor.3.map(|(id, link, offer, affiliate)| ClickClaim {
+                id,
+                link,
+                offer,
+                affiliate,
+            });
+            event.promotion = promotion;
+            event.price_currency = currency.and_then(Currency::parse);
+            event.origin = origin;
+            event.client = client;
+            event.form = form.map(|(form, fields)| FormPost {
+                form,
+                fields: fields
+                    .into_iter()
+                    .map(|(name, value)| (name, PersonalText::new(value)))
+                    .collect(),
+            });
+            event.worth = worth;
+            event.flags = flags;
+            event
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn it_writes_what_serde_writes_and_reads(event in events()) {
+        let record = write(&event);
+        let serde = serde_json::to_vec(&event).unwrap();
+        prop_assert_eq!(String::from_utf8_lossy(&record), String::from_utf8_lossy(&serde));
+        prop_assert_eq!(Event::from_record(&record).unwrap(), event);
+    }
+
+    #[test]
+    fn every_byte_that_needs_an_escape_is_found(bytes in vec(any::<u8>(), 0..40)) {
+        let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+        let expected = bytes.iter().position(special).unwrap_or(bytes.len());
+        prop_assert_eq!(plain_length(&bytes), expected);
+    }
+}
