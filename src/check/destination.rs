@@ -97,10 +97,19 @@ impl Passage<'_> {
 
 /// Writes `name=value&`.
 fn push_pair(text: &mut String, name: &str, value: &str) {
-    text.extend(byte_serialize(name.as_bytes()));
+    push_encoded(text, name);
     text.push('=');
-    text.extend(byte_serialize(value.as_bytes()));
+    push_encoded(text, value);
     text.push('&');
+}
+
+/// Most parameters need no encoding, and to see that is quicker than to encode.
+fn push_encoded(text: &mut String, part: &str) {
+    if part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"*-._".contains(&byte)) {
+        text.push_str(part);
+    } else {
+        text.extend(byte_serialize(part.as_bytes()));
+    }
 }
 
 #[cfg(test)]
