@@ -176,7 +176,6 @@ CREATE TABLE IF NOT EXISTS {database}.touch_keys {on_cluster} (
 ) ENGINE = {replicated}ReplacingMergeTree
 PARTITION BY toYYYYMM(event_time)
 ORDER BY (site, kind, key, event_time, id_seq, id_node)
-TTL toDateTime(event_time) + INTERVAL 4 DAY DELETE WHERE kind = 'day_hash'
 SETTINGS default_compression_codec = 'ZSTD(1)', non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'From a click id or a day''s hash to the visitor and time of the click.';
 
