@@ -142,20 +142,38 @@ impl Attempt<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let held = if self.must_look { self.held(table).await? } else { HashSet::new() };
-        let missing: Vec<&R> =
-            rows.iter().filter(|row| !held.contains(&row.log_offset())).collect();
-        let mut token = self.token(table);
-        if missing.is_empty() {
-            return Ok(());
+        if !self.must_look {
+            let all: Vec<&R> = rows.iter().collect();
+            return self.send(table, &all, &self.token(table)).await;
         }
+        let Some(missing) = self.missing(table, rows).await? else { return Ok(()) };
+        let mut token = self.token(table);
         if missing.len() < rows.len() {
             // Under the batch's own token the server would take this part for the whole and drop it.
-            let mut hasher = crc32fast::Hasher::new();
-            missing.iter().for_each(|row| hasher.update(&row.log_offset().to_le_bytes()));
-            token = format!("{token}/missing/{}/{:08x}", missing.len(), hasher.finalize());
+            token = format!("{token}/missing/{:08x}", checksum(&missing));
         }
-        self.send(table, &missing, &token).await
+        self.send(table, &missing, &token).await?;
+        // A server writes a token before the rows it stands for. One that was killed in between says `Ok` to the token and has no
+        // rows; so whoever had to look looks again, and what is still missing goes under a token that was never used.
+        let Some(missing) = self.missing(table, rows).await? else { return Ok(()) };
+        tracing::warn!(
+            table,
+            rows = missing.len(),
+            "the warehouse knows the token and not the rows; sending them again"
+        );
+        self.send(table, &missing, &format!("{token}/again/{}", now_millis())).await
+    }
+
+    /// The rows that the table doesn't hold; `None` when it holds all.
+    async fn missing<'r, R: Row>(
+        &self,
+        table: &str,
+        rows: &'r [R],
+    ) -> Result<Option<Vec<&'r R>>, WriteError> {
+        let held = self.held(table).await?;
+        let missing: Vec<&R> =
+            rows.iter().filter(|row| !held.contains(&row.log_offset())).collect();
+        Ok((!missing.is_empty()).then_some(missing))
     }
 
     /// Which offsets of the range a table holds.
@@ -233,4 +251,11 @@ impl Attempt<'_> {
         }
         Ok(self.pipeline.warehouse.insert(table, rows.iter().copied(), token).await?)
     }
+}
+
+/// Tells one part of a batch from another.
+fn checksum<R: Row>(rows: &[&R]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    rows.iter().for_each(|row| hasher.update(&row.log_offset().to_le_bytes()));
+    hasher.finalize()
 }
