@@ -9,8 +9,10 @@ mod retention;
 mod spill;
 mod syncing;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -36,11 +38,20 @@ struct Script {
     free_bytes: Option<u64>,
 }
 
+/// What a power cut leaves for certain: contents as of each file's last fsync, and names as of the
+/// directory's.
+#[derive(Clone, Debug, Default)]
+struct Durable {
+    contents: BTreeMap<String, Vec<u8>>,
+    names: BTreeSet<String>,
+}
+
 /// The kernel, with failures by script.
 #[derive(Default)]
 pub(super) struct Faulty {
     script: Mutex<Script>,
     changed: Condvar,
+    durable: Mutex<Durable>,
 }
 
 impl Faulty {
@@ -85,11 +96,27 @@ impl Device for Faulty {
             return Err(io::Error::other("told to fail"));
         }
         drop(script);
-        Kernel.sync(file)
+        Kernel.sync(file)?;
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let content = super::scan::read(file, 0, usize::MAX)?.to_vec();
+        let mut durable = self.durable.lock().unwrap();
+        durable.contents.remove(&format!("{name}.new"));
+        durable.contents.insert(name, content);
+        Ok(())
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        Kernel.sync_directory(directory)
+        Kernel.sync_directory(directory)?;
+        let mut durable = self.durable.lock().unwrap();
+        durable.names = segment_names(directory);
+        for name in durable.names.clone() {
+            // Its content was synced before it got its name.
+            if let Some(content) = durable.contents.remove(&format!("{name}.new")) {
+                durable.contents.insert(name, content);
+            }
+        }
+        Ok(())
     }
 
     fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
@@ -118,8 +145,24 @@ fn small() -> Options {
     }
 }
 
+/// Names of the segments in a folder, finished or not.
+fn segment_names(directory: &Path) -> BTreeSet<String> {
+    let names = std::fs::read_dir(directory).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned());
+    names.filter(|name| name.contains(".seg")).collect()
+}
+
 fn open_faulty(directory: &Path, options: Options) -> (DiskJournal, Arc<Faulty>) {
-    let device = Arc::new(Faulty::default());
+    open_durable(directory, options, Durable::default())
+}
+
+/// Opens a journal on a disk of which this much survives a power cut.
+fn open_durable(
+    directory: &Path,
+    options: Options,
+    durable: Durable,
+) -> (DiskJournal, Arc<Faulty>) {
+    let device = Arc::new(Faulty { durable: Mutex::new(durable), ..Faulty::default() });
     let journal = DiskJournal::open_on(directory, options, Arc::clone(&device) as _).unwrap();
     (journal, device)
 }
