@@ -44,6 +44,34 @@ struct Script {
 struct Durable {
     contents: BTreeMap<String, Vec<u8>>,
     names: BTreeSet<String>,
+    /// Bytes that a failed fsync left clean and unwritten: a later fsync says yes and skips them.
+    forgotten: BTreeMap<String, BTreeSet<usize>>,
+}
+
+impl Durable {
+    fn sync(&mut self, name: String, mut content: Vec<u8>) {
+        for position in self.forgotten.get(&name).into_iter().flatten() {
+            content.get_mut(*position).into_iter().for_each(|byte| *byte = 0);
+        }
+        self.contents.remove(&format!("{name}.new"));
+        self.contents.insert(name, content);
+    }
+
+    fn fail_sync(&mut self, name: String, content: &[u8]) {
+        let durable = self.contents.get(&name).map_or(0, Vec::len);
+        self.forgotten.entry(name).or_default().extend(durable..content.len());
+    }
+
+    fn write(&mut self, name: &str, positions: std::ops::Range<usize>) {
+        if let Some(forgotten) = self.forgotten.get_mut(name) {
+            forgotten.retain(|position| !positions.contains(position));
+        }
+    }
+}
+
+fn name_of(file: &File) -> String {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+    path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// The kernel, with failures by script.
@@ -82,6 +110,8 @@ impl Device for Faulty {
             return Err(script.write_error.unwrap_or(io::ErrorKind::StorageFull).into());
         }
         drop(script);
+        let start = usize::try_from(position).unwrap();
+        self.durable.lock().unwrap().write(&name_of(file), start..start + bytes.len());
         Kernel.write(file, bytes, position)
     }
 
@@ -91,18 +121,15 @@ impl Device for Faulty {
         self.changed.notify_all();
         script = self.changed.wait_while(script, |script| script.hang_syncs).unwrap();
         script.hanging -= 1;
+        let content = || super::scan::read(file, 0, usize::MAX).map(|content| content.to_vec());
         if script.syncs_to_fail > 0 {
             script.syncs_to_fail -= 1;
+            self.durable.lock().unwrap().fail_sync(name_of(file), &content()?);
             return Err(io::Error::other("told to fail"));
         }
         drop(script);
         Kernel.sync(file)?;
-        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let content = super::scan::read(file, 0, usize::MAX)?.to_vec();
-        let mut durable = self.durable.lock().unwrap();
-        durable.contents.remove(&format!("{name}.new"));
-        durable.contents.insert(name, content);
+        self.durable.lock().unwrap().sync(name_of(file), content()?);
         Ok(())
     }
 
