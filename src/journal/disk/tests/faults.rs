@@ -17,6 +17,21 @@ enum Act {
     Resume,
     /// The process is killed, and the files are as they are.
     Crash,
+    /// The power fails.
+    PowerCut(Cut),
+}
+
+/// What a power cut does to what was not fsynced.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// So much of each file's unsynced end is there, in 255ths.
+    kept: u8,
+    /// What is kept of it is zeros: the length reached the disk before the bytes did.
+    as_zeros: bool,
+    /// Names that were not fsynced are there.
+    keeps_names: bool,
+    /// The position that readers are told is lost.
+    loses_mark: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +44,13 @@ enum Ask {
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let ask = prop_oneof![Just(Ask::Nothing), Just(Ask::Written), Just(Ask::Synced)];
     let append = (prop::collection::vec(0..600usize, 1..8), ask);
+    let cut = any::<(u8, bool, bool, bool)>();
+    let cut = cut.prop_map(|(kept, as_zeros, keeps_names, loses_mark)| Cut {
+        kept,
+        as_zeros,
+        keeps_names,
+        loses_mark,
+    });
     let act = prop_oneof![
         8 => append.prop_map(|(sizes, ask)| Act::Append { sizes, ask }),
         2 => (1..4u32).prop_map(Act::FailSyncs),
@@ -36,6 +58,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::Hang),
         2 => Just(Act::Resume),
         1 => Just(Act::Crash),
+        1 => cut.prop_map(Act::PowerCut),
     ];
     prop::collection::vec(act, 1..30)
 }
@@ -61,6 +84,7 @@ struct Life {
     /// What the reader was given, in order.
     seen: Vec<Entry>,
     crashes: u32,
+    had_power_cut: bool,
     is_hanging: bool,
 }
 
@@ -80,6 +104,7 @@ impl Life {
             reader,
             seen: Vec::new(),
             crashes: 0,
+            had_power_cut: false,
             is_hanging: false,
         }
     }
@@ -91,7 +116,8 @@ impl Life {
             Act::FailWrites(count) => self.device.set(|script| script.writes_to_fail = count),
             Act::Hang => self.hang(true),
             Act::Resume => self.hang(false),
-            Act::Crash => self.crash(),
+            Act::Crash => self.crash(None),
+            Act::PowerCut(cut) => self.crash(Some(cut)),
         }
         self.read_on();
     }
@@ -128,8 +154,9 @@ impl Life {
     }
 
     /// Goes on with a copy of the files. What was refused before the crash may show up after it.
-    fn crash(&mut self) {
+    fn crash(&mut self, cut: Option<Cut>) {
         self.crashes += 1;
+        self.had_power_cut |= cut.is_some();
         let copy = self.directory.with_file_name(self.crashes.to_string());
         // No write and no sync is under way while these are held; a repair may still put its
         // segment in place, and then the copy is made again, so that it is of one moment.
@@ -138,23 +165,30 @@ impl Life {
         while copy_files(&self.directory, &copy).is_none() {
             std::fs::remove_dir_all(&copy).unwrap();
         }
+        // After the copy: an fsync that ends meanwhile may only add to it.
+        let mut durable = self.device.durable.lock().unwrap().clone();
         drop(script);
         drop(tail);
         // The old one may have to close on a disk that still fails.
         self.hang(false);
-        let (journal, device) = open_faulty(&copy, small());
-        self.journal = journal;
-        self.device = device;
+        if let Some(cut) = cut {
+            durable = cut_power(&copy, &durable, cut);
+        }
+        // What is not in its place yet is removed at the next start.
+        durable.contents.retain(|name, _| !copy.join(name).exists() || !name.ends_with(".new"));
+        (self.journal, self.device) = open_durable(&copy, small(), durable);
         self.reader = DiskReader::open(&copy).unwrap();
         self.directory = copy;
         self.tickets.clear();
         let end = self.journal.stats().appended_end;
         let lost: Vec<_> = self.records.split_off(&end).into_values().collect();
-        assert!(
-            lost.iter().all(|(_, told)| matches!(told, Told::Nothing | Told::Refused)),
-            "a crash took {lost:?}"
-        );
-        for (_, told) in self.records.values_mut().filter(|(_, told)| *told == Told::Refused) {
+        let may_be_lost = |told: Told| match told {
+            Told::Nothing | Told::Refused => true,
+            Told::Written => cut.is_some(),
+            Told::Synced => false,
+        };
+        assert!(lost.iter().all(|(_, told)| may_be_lost(*told)), "{cut:?} took {lost:?}");
+        for (_, told) in self.records.values_mut().filter(|(_, told)| may_be_lost(*told)) {
             *told = Told::Nothing;
         }
     }
@@ -175,23 +209,31 @@ impl Life {
 
         let mut expected = 0;
         let entries = read_all(&self.directory, 0);
-        assert_eq!(self.seen[..], entries[..self.seen.len()], "a reader was given something else");
+        for (seen, entry) in self.seen.iter().zip(&entries) {
+            assert!(
+                seen == entry,
+                "a reader was given {:?}, not {:?}",
+                seen.offsets(),
+                entry.offsets()
+            );
+        }
         for entry in entries {
             assert_eq!(entry.offsets().start, expected);
             expected = entry.next_offset();
             match &entry {
                 Entry::Record { offset, payload } => {
                     let (appended, told) = &self.records[offset];
-                    assert_eq!(payload, appended);
+                    assert!(payload == appended, "offset {offset} is another record");
                     assert_ne!(*told, Told::Refused, "offset {offset} was refused");
                 }
-                Entry::Void { .. } => {
+                // Only a power cut damages, and only what it may take.
+                Entry::Void { .. } | Entry::Damaged(_) => {
                     for (offset, (_, told)) in self.records.range(entry.offsets()) {
                         let is_right = matches!(told, Told::Refused | Told::Nothing);
                         assert!(is_right, "offset {offset} was told {told:?}: {entry:?}");
                     }
+                    assert!(self.had_power_cut || matches!(entry, Entry::Void { .. }), "{entry:?}");
                 }
-                Entry::Damaged(_) => panic!("{entry:?}"),
             }
         }
         assert_eq!(Some(expected - 1), self.records.keys().next_back().copied());
@@ -211,6 +253,33 @@ fn copy_files(from: &Path, to: &Path) -> Option<()> {
         std::fs::copy(from.join(name), to.join(name)).ok()?;
     }
     (files()? == before).then_some(())
+}
+
+/// Makes a copy of the files what a power cut leaves of them.
+fn cut_power(directory: &Path, durable: &Durable, cut: Cut) -> Durable {
+    let current = segment_names(directory);
+    let mut left = Durable::default();
+    for name in current.union(&durable.names) {
+        let path = directory.join(name);
+        let now = std::fs::read(&path).unwrap_or_default();
+        std::fs::remove_file(&path).ok();
+        if !cut.keeps_names && !durable.names.contains(name) {
+            continue;
+        }
+        let mut content = durable.contents.get(name).cloned().unwrap_or_default();
+        if let Some(unsynced) = now.strip_prefix(&content[..]) {
+            let kept = &unsynced[..unsynced.len() * usize::from(cut.kept) / 255];
+            let byte = |byte: &u8| if cut.as_zeros { 0 } else { *byte };
+            content.extend(kept.iter().map(byte));
+        }
+        std::fs::write(&path, &content).unwrap();
+        left.contents.insert(name.clone(), content);
+        left.names.insert(name.clone());
+    }
+    if cut.loses_mark {
+        std::fs::remove_file(directory.join("synced")).unwrap();
+    }
+    left
 }
 
 async fn in_time<T>(told: impl Future<Output = T>) -> T {

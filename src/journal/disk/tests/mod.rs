@@ -9,8 +9,10 @@ mod retention;
 mod spill;
 mod syncing;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -36,11 +38,48 @@ struct Script {
     free_bytes: Option<u64>,
 }
 
+/// What a power cut leaves for certain: contents as of each file's last fsync, and names as of the
+/// directory's.
+#[derive(Clone, Debug, Default)]
+struct Durable {
+    contents: BTreeMap<String, Vec<u8>>,
+    names: BTreeSet<String>,
+    /// Bytes that a failed fsync left clean and unwritten: a later fsync says yes and skips them.
+    forgotten: BTreeMap<String, BTreeSet<usize>>,
+}
+
+impl Durable {
+    fn sync(&mut self, name: String, mut content: Vec<u8>) {
+        for position in self.forgotten.get(&name).into_iter().flatten() {
+            content.get_mut(*position).into_iter().for_each(|byte| *byte = 0);
+        }
+        self.contents.remove(&format!("{name}.new"));
+        self.contents.insert(name, content);
+    }
+
+    fn fail_sync(&mut self, name: String, content: &[u8]) {
+        let durable = self.contents.get(&name).map_or(0, Vec::len);
+        self.forgotten.entry(name).or_default().extend(durable..content.len());
+    }
+
+    fn write(&mut self, name: &str, positions: std::ops::Range<usize>) {
+        if let Some(forgotten) = self.forgotten.get_mut(name) {
+            forgotten.retain(|position| !positions.contains(position));
+        }
+    }
+}
+
+fn name_of(file: &File) -> String {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
 /// The kernel, with failures by script.
 #[derive(Default)]
 pub(super) struct Faulty {
     script: Mutex<Script>,
     changed: Condvar,
+    durable: Mutex<Durable>,
 }
 
 impl Faulty {
@@ -71,6 +110,8 @@ impl Device for Faulty {
             return Err(script.write_error.unwrap_or(io::ErrorKind::StorageFull).into());
         }
         drop(script);
+        let start = usize::try_from(position).unwrap();
+        self.durable.lock().unwrap().write(&name_of(file), start..start + bytes.len());
         Kernel.write(file, bytes, position)
     }
 
@@ -80,16 +121,29 @@ impl Device for Faulty {
         self.changed.notify_all();
         script = self.changed.wait_while(script, |script| script.hang_syncs).unwrap();
         script.hanging -= 1;
+        let content = || super::scan::read(file, 0, usize::MAX).map(|content| content.to_vec());
         if script.syncs_to_fail > 0 {
             script.syncs_to_fail -= 1;
+            self.durable.lock().unwrap().fail_sync(name_of(file), &content()?);
             return Err(io::Error::other("told to fail"));
         }
         drop(script);
-        Kernel.sync(file)
+        Kernel.sync(file)?;
+        self.durable.lock().unwrap().sync(name_of(file), content()?);
+        Ok(())
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        Kernel.sync_directory(directory)
+        Kernel.sync_directory(directory)?;
+        let mut durable = self.durable.lock().unwrap();
+        durable.names = segment_names(directory);
+        for name in durable.names.clone() {
+            // Its content was synced before it got its name.
+            if let Some(content) = durable.contents.remove(&format!("{name}.new")) {
+                durable.contents.insert(name, content);
+            }
+        }
+        Ok(())
     }
 
     fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
@@ -118,8 +172,24 @@ fn small() -> Options {
     }
 }
 
+/// Names of the segments in a folder, finished or not.
+fn segment_names(directory: &Path) -> BTreeSet<String> {
+    let names = std::fs::read_dir(directory).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned());
+    names.filter(|name| name.contains(".seg")).collect()
+}
+
 fn open_faulty(directory: &Path, options: Options) -> (DiskJournal, Arc<Faulty>) {
-    let device = Arc::new(Faulty::default());
+    open_durable(directory, options, Durable::default())
+}
+
+/// Opens a journal on a disk of which this much survives a power cut.
+fn open_durable(
+    directory: &Path,
+    options: Options,
+    durable: Durable,
+) -> (DiskJournal, Arc<Faulty>) {
+    let device = Arc::new(Faulty { durable: Mutex::new(durable), ..Faulty::default() });
     let journal = DiskJournal::open_on(directory, options, Arc::clone(&device) as _).unwrap();
     (journal, device)
 }
