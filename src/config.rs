@@ -111,16 +111,18 @@ impl Config {
         let defaults: Table =
             DEFAULTS.parse().map_err(|error| wrong(format!("built-in config: {error}")))?;
         let mut merged = defaults.clone();
+        let mut places = Places::new();
         if let Some(path) = file {
             let source = path.display().to_string();
             let text = std::fs::read_to_string(path)
                 .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-            overlay(&mut merged, &text, &source)?;
+            overlay(&mut merged, &text, &source, &mut places)?;
         }
         overlay_environment(&mut merged, environment)?;
-        let config: Self = Value::Table(merged).try_into().map_err(|error: toml::de::Error| {
-            wrong(format!("config: {}; see config/leadtrail.toml", error.message()))
-        })?;
+        let config = match Value::Table(merged.clone()).try_into::<Self>() {
+            Ok(config) => config,
+            Err(error) => return Err(blame(&defaults, &merged, &places, &error)),
+        };
         config.check()?;
         Ok(config)
     }
@@ -178,15 +180,52 @@ impl Config {
     }
 }
 
+/// Where the operator gave which key: `edge.listen` at `leadtrail.toml, line 3`.
+type Places = std::collections::HashMap<String, String>;
+
+/// Names the value that can't be used: the one that alone, over the defaults, can't.
+fn blame(
+    defaults: &Table,
+    merged: &Table,
+    places: &Places,
+    error: &toml::de::Error,
+) -> ConfigError {
+    let sections = merged.iter().filter_map(|(section, value)| Some((section, value.as_table()?)));
+    let keys = sections.flat_map(|(section, keys)| keys.iter().map(move |key| (section, key)));
+    for (section, (key, value)) in keys {
+        let mut alone = defaults.clone();
+        if let Some(Value::Table(table)) = alone.get_mut(section) {
+            table.insert(key.clone(), value.clone());
+        }
+        if let Err(error) = Value::Table(alone).try_into::<Config>() {
+            let name = format!("{section}.{key}");
+            let place = places.get(&name).map_or("environment", String::as_str);
+            return wrong(format!("{place}: `{name}`: {}", one_line(&error)));
+        }
+    }
+    wrong(format!("config: {}; see config/leadtrail.toml", one_line(error)))
+}
+
 /// Lays the operator's text over the defaults, refusing what they don't have.
-fn overlay(merged: &mut Table, text: &str, source: &str) -> Result<(), ConfigError> {
-    let document =
-        DeTable::parse(text).map_err(|error| wrong(format!("{source}: {}", one_line(&error))))?;
-    check_keys(document.get_ref(), merged, text, source, "")?;
+fn overlay(
+    merged: &mut Table,
+    text: &str,
+    source: &str,
+    places: &mut Places,
+) -> Result<(), ConfigError> {
+    let document = DeTable::parse(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_at(text, span.start));
+        wrong(format!("{source}, line {line}: {}", one_line(&error)))
+    })?;
+    check_keys(document.get_ref(), merged, (text, source), "", places)?;
     let typed: Table =
         text.parse().map_err(|error| wrong(format!("{source}: {}", one_line(&error))))?;
     merge(merged, typed);
     Ok(())
+}
+
+fn line_at(text: &str, position: usize) -> usize {
+    text[..position.min(text.len())].matches('\n').count() + 1
 }
 
 fn one_line(error: &toml::de::Error) -> String {
@@ -196,13 +235,14 @@ fn one_line(error: &toml::de::Error) -> String {
 fn check_keys(
     given: &DeTable<'_>,
     known: &Table,
-    text: &str,
-    source: &str,
+    (text, source): (&str, &str),
     prefix: &str,
+    places: &mut Places,
 ) -> Result<(), ConfigError> {
     for (key, value) in given {
         let name: &str = key.get_ref();
-        let line = text[..key.span().start].matches('\n').count() + 1;
+        let line = line_at(text, key.span().start);
+        places.insert(format!("{prefix}{name}"), format!("{source}, line {line}"));
         let Some(default) = known.get(name) else {
             let near = nearest(name, known.keys().map(String::as_str));
             return Err(wrong(format!(
@@ -217,7 +257,7 @@ fn check_keys(
             )));
         }
         if let (DeValue::Table(inner), Value::Table(inner_known)) = (value.get_ref(), default) {
-            check_keys(inner, inner_known, text, source, &format!("{prefix}{name}."))?;
+            check_keys(inner, inner_known, (text, source), &format!("{prefix}{name}."), places)?;
         }
     }
     Ok(())
@@ -355,7 +395,14 @@ mod tests {
             "environment: LEADTRAIL_KAFKA__BROKER is no key; did you mean …BROKERS?"
         );
         assert!(refusal("[edge]\nfields_max = 0\n", &[]).contains("edge.fields_max is 0"));
-        assert!(refusal("[log]\nhome = \"disc\"\n", &[]).contains("disk"));
+        let disc = refusal("[log]\nhome = \"disc\"\n", &[]);
+        assert!(disc.starts_with("line 2: `log.home`: ") && disc.contains("disk"), "{disc}");
+        let listen = refusal("[edge]\nlisten = \"localhost:8080\"\n", &[]);
+        assert!(listen.starts_with("line 2: `edge.listen`: "), "{listen}");
+        assert!(
+            refusal("", &[("LEADTRAIL_LOG__HOME", "x")]).starts_with("environment: `log.home`")
+        );
+        assert!(refusal("[edge]\nlisten = \n", &[]).starts_with("line 2: "));
     }
 
     #[test]

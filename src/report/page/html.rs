@@ -73,6 +73,9 @@ pub fn reports(answers: &[Answer], link: &Link, sites: &[String]) -> String {
     for answer in answers {
         section(&mut body, answer, link);
     }
+    body.push_str(
+        "<footer>Places: <a href=\"https://db-ip.com\">IP Geolocation by DB-IP</a></footer>\n",
+    );
     body.push_str("</main>\n");
     page("Leadtrail reports", &body)
 }
