@@ -21,9 +21,10 @@ use redb::{ReadableDatabase, ReadableTable};
 use tokio::sync::Notify;
 
 const RECORD_BYTES: usize = 600;
-const APPENDERS_PACED: u64 = 256;
-const APPENDERS_CLOSED: u64 = 2048;
-const PACED_PER_SECOND: u64 = 10_000;
+/// As many as keep-alive connections in the numbers of the design.
+const APPENDERS_PACED: u32 = 256;
+/// Enough that the stores and not the pauses between commits are the limit.
+const APPENDERS_CLOSED: u32 = 2048;
 /// The journal's pace: commits start so far apart, and the second when the last one covered more
 /// than so many.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(1);
@@ -43,8 +44,8 @@ fn main() -> Result<()> {
         "| store | load | durable/s | wait p50 | p99 | CPU µs/record | disk bytes/record | read back, records/s |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    for load in [Load::Paced, Load::Closed] {
-        if load == Load::Paced {
+    for load in [Load::Paced(1000), Load::Paced(10_000), Load::Closed] {
+        if load != Load::Closed {
             measure(&runtime, "nothing", load, run, |_| Ok(Nothing))?;
         }
         measure(&runtime, "own journal", load, run, Own::open)?;
@@ -57,16 +58,16 @@ fn main() -> Result<()> {
 /// How records come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Load {
-    /// At a fixed rate.
-    Paced,
+    /// At a fixed rate a second.
+    Paced(u32),
     /// Each appender appends again as soon as its record is durable.
     Closed,
 }
 
 impl Load {
-    fn appenders(self) -> u64 {
+    fn appenders(self) -> u32 {
         match self {
-            Self::Paced => APPENDERS_PACED,
+            Self::Paced(_) => APPENDERS_PACED,
             Self::Closed => APPENDERS_CLOSED,
         }
     }
@@ -115,7 +116,7 @@ fn measure<S: Store>(
     let read_rate = read as f64 / reading.elapsed().as_secs_f64();
     ensure!(read == records || name == "nothing", "{name} gave {read} of {records} records back");
     let load = match load {
-        Load::Paced => format!("{PACED_PER_SECOND}/s, {APPENDERS_PACED} appenders"),
+        Load::Paced(rate) => format!("{rate}/s, {APPENDERS_PACED} appenders"),
         Load::Closed => format!("closed loop, {APPENDERS_CLOSED} appenders"),
     };
     println!(
@@ -131,15 +132,18 @@ fn measure<S: Store>(
 async fn append_until(
     store: Arc<impl Store>,
     load: Load,
-    appender: u64,
+    appender: u32,
     deadline: Instant,
 ) -> Vec<u32> {
     let payload: Vec<u8> = (0..RECORD_BYTES).map(|index| b'a' + (index % 26) as u8).collect();
-    let interval = Duration::from_secs(1) * APPENDERS_PACED as u32 / PACED_PER_SECOND as u32;
-    let mut planned = Instant::now() + interval * appender as u32 / APPENDERS_PACED as u32;
+    let interval = match load {
+        Load::Paced(rate) => Duration::from_secs(1) * APPENDERS_PACED / rate,
+        Load::Closed => Duration::ZERO,
+    };
+    let mut planned = Instant::now() + interval * appender / load.appenders();
     let mut waits = Vec::new();
     while Instant::now() < deadline {
-        if load == Load::Paced {
+        if load != Load::Closed {
             tokio::time::sleep_until(planned.into()).await;
             planned += interval;
         }

@@ -67,7 +67,7 @@ pub use strikes::Pending;
 use device::{Device, Kernel};
 use directory::Mark;
 use error::At;
-use frame::{Kind, Seal, VOID_FRAME_BYTES};
+use frame::{FRAME_BYTES_MAX, Kind, Seal, VOID_FRAME_BYTES};
 use segment::SEGMENT_HEADER_BYTES;
 use state::{Shared, State};
 use write::Tail;
@@ -321,4 +321,13 @@ pub struct Stats {
     pub records_lost: u64,
     /// Consumed segments deleted before their time, for want of space.
     pub segments_evicted: u64,
+}
+
+impl Stats {
+    /// Why a record of any size would be refused now, if it would. For readiness: unlike the last
+    /// append's outcome it changes by itself when there is room again.
+    pub fn refusal(&self) -> Option<AppendError> {
+        let has_room = self.bytes + FRAME_BYTES_MAX as u64 <= self.bytes_max;
+        self.refusing.or((!has_room).then_some(AppendError::Full))
+    }
 }

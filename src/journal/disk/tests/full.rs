@@ -13,7 +13,7 @@ async fn a_failed_write_refuses_its_batch_leaves_nothing_half_and_goes_on() {
     device.set(|script| script.writes_to_fail = 1);
     let refused = append(&journal, b"refused");
     assert_eq!(journal.synced(&refused).await, Err(JournalError::Full));
-    assert_eq!(journal.stats().refusing, Some(AppendError::Full));
+    assert_eq!(journal.stats().refusal(), Some(AppendError::Full));
     eventually("it tries again", || journal.stats().refusing.is_none()).await;
     journal.synced(&append(&journal, b"after")).await.unwrap();
     assert_eq!(words(&read_all(folder.path(), 0)), ["before", "void 1", "after"]);

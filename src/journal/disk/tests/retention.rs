@@ -25,6 +25,7 @@ async fn what_is_not_consumed_is_never_deleted_and_full_means_refuse() {
     journal.shared.upkeep();
     let stats = journal.stats();
     assert!(stats.bytes <= 40_000 && stats.bytes > 39_000, "{stats:?}");
+    assert_eq!(stats.refusal(), Some(AppendError::Full));
     assert_eq!(read_all(folder.path(), 0).len() as u64, stats.appended_end);
 }
 
