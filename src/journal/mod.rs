@@ -23,6 +23,9 @@ const WRITE_GRACE: Duration = Duration::from_millis(5);
 /// Left free on the journal's file system, so that an installation on one disk doesn't choke its warehouse.
 const FREE_BYTES_MIN: u64 = 256 << 20;
 
+/// An event that waits longer than this for its fsync makes the edge not ready.
+const UNSYNCED_MAX: Duration = Duration::from_secs(10);
+
 /// One event as the log takes it.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -176,11 +179,17 @@ impl DiskLog {
         outcome
     }
 
+    /// Asks the journal itself: an edge that was taken out of traffic must be able to come back without one.
     fn ready(&self) -> Result<(), String> {
-        if self.refusing.load(Ordering::Relaxed) {
-            Err("the journal refused the last event: its budget or its disk is full, or the disk fails".to_owned())
-        } else {
-            Ok(())
+        let stats = self.journal.stats();
+        if let Some(error) = stats.refusing {
+            return Err(format!("the journal refuses events: {error}"));
+        }
+        match stats.unsynced_age.filter(|age| *age > UNSYNCED_MAX) {
+            Some(age) => {
+                Err(format!("the oldest event waits for its fsync for {} s", age.as_secs()))
+            }
+            None => Ok(()),
         }
     }
 }
