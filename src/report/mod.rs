@@ -48,7 +48,7 @@ pub enum ReportError {
         source: clickhouse::error::Error,
     },
     /// ClickHouse refused the query, or answered it with something else.
-    #[error("ClickHouse refused the {report} report: {source}")]
+    #[error("ClickHouse refused the {report} report: {words}", words = crate::store::short(.source))]
     Refused {
         /// Which report.
         report: &'static str,
