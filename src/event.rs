@@ -32,6 +32,12 @@ pub enum EventType {
     FormView = 6,
     Lead = 7,
     Purchase = 12,
+    /// Somebody is not content, and says so.
+    Complaint = 16,
+    /// Somebody asks for help with what they have: a case, and no lead.
+    ServiceContact = 17,
+    /// Somebody wants no more mail. Never a lead, also where a form of leads carries it.
+    Unsubscribe = 19,
     /// A conversion that is neither a lead nor a sale: a goal that a page or a network names.
     Conversion = 20,
 }
@@ -168,6 +174,9 @@ fn is_false(value: &bool) -> bool {
 pub struct FormPost {
     /// The registered form.
     pub form: String,
+    /// Whose conventions the field names follow, by the name in `config/dialects`; empty where the form's view is recorded.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub dialect: String,
     /// Every field that isn't a control of ours, repeats included.
     pub fields: Vec<(String, PersonalText)>,
 }
@@ -363,6 +372,7 @@ pub(crate) mod tests {
         event.visitor = VisitorId::from_day_hash(DayHash(9));
         event.form = Some(FormPost {
             form: "contact".into(),
+            dialect: "salesforce_case".into(),
             fields: vec![("e-mail".into(), PersonalText::new("a@b.example"))],
         });
         event.worth =

@@ -76,6 +76,9 @@ fn type_word(event_type: EventType) -> &'static str {
         EventType::FormView => "form_view",
         EventType::Lead => "lead",
         EventType::Purchase => "purchase",
+        EventType::Complaint => "complaint",
+        EventType::ServiceContact => "service_contact",
+        EventType::Unsubscribe => "unsubscribe",
         EventType::Conversion => "conversion",
     }
 }
@@ -156,6 +159,7 @@ fn client(json: &mut Json, client: &Client) {
 
 fn form(json: &mut Json, post: &FormPost) {
     json.key("form").string(&post.form);
+    json.text("dialect", &post.dialect);
     json.key("fields").list(&post.fields, |json, (name, value)| json.pair(name, value.expose()));
 }
 

@@ -8,13 +8,16 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-const TYPES: [EventType; 7] = [
+const TYPES: [EventType; 10] = [
     EventType::Impression,
     EventType::EmailOpen,
     EventType::Click,
     EventType::FormView,
     EventType::Lead,
     EventType::Purchase,
+    EventType::Complaint,
+    EventType::ServiceContact,
+    EventType::Unsubscribe,
     EventType::Conversion,
 ];
 
@@ -98,10 +101,10 @@ fn worths() -> impl Strategy<Value = Worth> {
 }
 
 fn events() -> impl Strategy<Value = Event> {
-    let head = (id(), 0usize..7, 0usize..3, text(), any::<i64>(), option::of(any::<i64>()));
+    let head = (id(), 0usize..10, 0usize..3, text(), any::<i64>(), option::of(any::<i64>()));
     let visitor =
         (any::<u128>(), any::<u64>(), 0usize..3, option::of((id(), 0u32..3, 0u32..3, 0u32..3)));
-    let form = option::of((text(), pairs()));
+    let form = option::of((text(), text(), pairs()));
     let rest = (form, option::of(worths()), vec(text(), 0..3), option::of(Just("EUR")));
     (head, visitor, promotions(), origins(), clients(), rest).prop_map(
         |(head, visitor, promotion, origin, client, (form, worth, flags, currency))| {
@@ -128,8 +131,9 @@ fn events() -> impl Strategy<Value = Event> {
             event.price_currency = currency.and_then(Currency::parse);
             event.origin = origin;
             event.client = client;
-            event.form = form.map(|(form, fields)| FormPost {
+            event.form = form.map(|(form, dialect, fields)| FormPost {
                 form,
+                dialect,
                 fields: fields
                     .into_iter()
                     .map(|(name, value)| (name, PersonalText::new(value)))

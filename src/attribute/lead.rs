@@ -152,7 +152,7 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), PersonalText::new(*value)))
             .collect();
-        FormPost { form: "contact".into(), fields }
+        FormPost { form: "contact".into(), dialect: String::new(), fields }
     }
 
     fn keys() -> Keys {

@@ -111,7 +111,13 @@ fn kind(event: &Event) -> Kind {
         (EventType::Click, _) => Kind::Click,
         (EventType::EmailOpen, _) => Kind::Open,
         (EventType::Impression | EventType::FormView, _) => Kind::Impression,
-        (EventType::Lead, SourceKind::WebForm) => Kind::Form,
-        (EventType::Lead | EventType::Purchase | EventType::Conversion, _) => Kind::Conversion,
+        (
+            EventType::Lead
+            | EventType::Complaint
+            | EventType::ServiceContact
+            | EventType::Unsubscribe,
+            SourceKind::WebForm,
+        ) => Kind::Form,
+        _ => Kind::Conversion,
     }
 }

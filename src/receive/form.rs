@@ -100,7 +100,7 @@ async fn post(
     let parent = trail.parent(&edge.keys);
     let (mut event, _) = visit.event(EventType::Lead, SourceKind::WebForm, site, trail);
     event.parent_click = parent;
-    event.form = Some(FormPost { form: form.name.clone(), fields });
+    event.form = Some(FormPost { form: form.name.clone(), dialect: String::new(), fields });
     let receipt = record::durable(edge, &event, FORM_WAIT).await?;
     let mut reply = match (form_of_reply, return_url) {
         (reply::Form::Json, _) => reply::receipt_json(&receipt),

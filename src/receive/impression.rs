@@ -103,7 +103,7 @@ async fn form_view(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Denie
     let parent = trail.parent(&visit.edge.keys);
     let (mut event, _) = visit.event(EventType::FormView, SourceKind::Pixel, site, trail);
     event.parent_click = parent;
-    event.form = Some(FormPost { form: form.name.clone(), fields: Vec::new() });
+    event.form = Some(FormPost { form: form.name.clone(), ..FormPost::default() });
     Ok(record::pixel(visit, &event).await)
 }
 
