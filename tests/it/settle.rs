@@ -2,6 +2,7 @@
 
 mod durable;
 mod election;
+mod facts;
 mod order;
 mod rules;
 mod world;

@@ -2,6 +2,7 @@
 
 use leadtrail::settle::{SettleError, VersionError};
 
+use super::facts::*;
 use super::world::*;
 
 #[tokio::test]

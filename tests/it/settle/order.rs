@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
+use super::facts::*;
 use super::world::*;
 
 /// How long worlds are tried; each takes several runs on the engine.

@@ -1,5 +1,6 @@
 //! The rules, each as a story.
 
+use super::facts::*;
 use super::world::*;
 
 fn facts<const N: usize>(facts: [Fact; N]) -> [Fact; N] {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clickhouse::{Client, Row};
-use leadtrail::ids::EventId;
 use leadtrail::registry::Registry;
 use leadtrail::settle::{Counter, RunReport, Settings, Settler, Versions};
 use leadtrail::stop;
@@ -11,16 +10,13 @@ use leadtrail::store::schema::{self, Dialect};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::facts::{Fact, conversion_row, event, touch_keys};
 use crate::env::warehouse::{Database, Warehouse};
-
-pub const HOUR: i64 = 3_600_000;
-pub const DAY: i64 = 24 * HOUR;
 
 /// The default window of these tests; offer `spring` has one day, `summer` none of its own.
 pub const WINDOW_DAYS: u32 = 2;
 
 const EPOCH: u64 = 0xFEED_0000_0000_0001;
-const NODE: u32 = 7;
 
 pub const SITES: &str = r#"
 [[site]]
@@ -66,136 +62,6 @@ destination = "http://shop.example/"
 payout = "5.00"
 currency = "USD"
 "#;
-
-/// Yesterday at 00:00 UTC: rows about a day's hash are deleted four days after the click.
-pub fn yesterday() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_millis()).unwrap() / DAY * DAY - DAY
-}
-
-/// How a browser is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Who {
-    #[default]
-    Nobody,
-    Cookie(u64),
-    Hash(u64),
-}
-
-impl Who {
-    pub fn visitor(self) -> u128 {
-        match self {
-            Self::Nobody => 0,
-            Self::Cookie(number) => (1 << 100) + u128::from(number),
-            Self::Hash(hash) => u128::from(hash),
-        }
-    }
-
-    fn basis(self) -> &'static str {
-        match self {
-            Self::Nobody => "none",
-            Self::Cookie(_) => "cookie",
-            Self::Hash(_) => "daily_hash",
-        }
-    }
-}
-
-/// A click. Its id holds the time of receipt, `time + lag`.
-#[derive(Clone, Debug, Default)]
-pub struct Click {
-    pub seq: u32,
-    pub time: i64,
-    pub lag: i64,
-    pub site: &'static str,
-    pub who: Who,
-    pub hash: u64,
-    pub class: &'static str,
-    pub link: &'static str,
-    pub affiliate: &'static str,
-    pub offer: &'static str,
-}
-
-impl Click {
-    pub fn id(&self) -> EventId {
-        EventId::from_parts(u64::try_from(self.time + self.lag).unwrap(), self.seq, NODE)
-    }
-
-    /// As a signed click id tells it.
-    pub fn named(&self) -> Named {
-        let number = |names: &[&str], name: &str| {
-            names.iter().position(|known| *known == name).map_or(0, |index| index as u32 + 1)
-        };
-        Named {
-            id: self.id().as_u128(),
-            link: number(&["ad-link", "club-link"], self.link),
-            offer: number(&["spring", "summer"], self.offer),
-            affiliate: number(&["blogger", "dealsite"], self.affiliate),
-        }
-    }
-}
-
-/// What a conversion says of its click.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Named {
-    pub id: u128,
-    pub link: u32,
-    pub offer: u32,
-    pub affiliate: u32,
-}
-
-/// A lead or conversion.
-#[derive(Clone, Debug, Default)]
-pub struct Conversion {
-    pub seq: u32,
-    pub time: i64,
-    pub site: &'static str,
-    pub kind: &'static str,
-    pub who: Who,
-    pub hash: u64,
-    pub named: Named,
-    pub order: &'static str,
-    pub goal: &'static str,
-}
-
-impl Conversion {
-    pub fn is_lead(&self) -> bool {
-        self.kind == "lead"
-    }
-}
-
-/// A click on `ad-link` in `shop` by a human.
-pub fn click(seq: u32, time: i64) -> Click {
-    Click { seq, time, site: "shop", class: "human", link: "ad-link", ..Click::default() }
-}
-
-/// The same by an affiliate's link.
-pub fn affiliate_click(seq: u32, time: i64, affiliate: &'static str, offer: &'static str) -> Click {
-    Click { affiliate, offer, link: "", ..click(seq, time) }
-}
-
-/// A sale that a pixel in `shop` reports.
-pub fn sale(seq: u32, time: i64) -> Conversion {
-    Conversion { seq, time, site: "shop", kind: "purchase", ..Conversion::default() }
-}
-
-/// Something that was stored.
-#[derive(Clone, Debug)]
-pub enum Fact {
-    Click(Click),
-    Conversion(Conversion),
-}
-
-impl From<Click> for Fact {
-    fn from(click: Click) -> Self {
-        Self::Click(click)
-    }
-}
-
-impl From<Conversion> for Fact {
-    fn from(conversion: Conversion) -> Self {
-        Self::Conversion(conversion)
-    }
-}
 
 /// What settling made of a conversion, from both tables.
 #[derive(Clone, Debug, Default, PartialEq, Row, Deserialize)]
@@ -377,44 +243,4 @@ fn with(mut row: Value, more: &Value) -> Value {
     let fields = row.as_object_mut().unwrap();
     fields.extend(more.as_object().unwrap().clone());
     row
-}
-
-fn time(millis: i64) -> String {
-    format!("{}.{:03}", millis / 1_000, millis % 1_000)
-}
-
-fn event(click: &Click) -> Value {
-    json!({
-        "site": click.site, "visitor": click.who.visitor().to_string(), "event_time": time(click.time), "id_seq": click.seq,
-        "id_node": NODE, "event_type": "click", "received_lag_ms": click.lag, "source_kind": "redirect",
-        "visitor_basis": click.who.basis(), "day_hash": click.hash, "link": click.link,
-        "ad": if click.link == "ad-link" { "boots" } else { "" }, "affiliate": click.affiliate, "offer": click.offer,
-        "traffic_class": click.class, "ivt": "none",
-    })
-}
-
-fn touch_keys(click: &Click) -> Vec<Value> {
-    let row = |kind: &str, key: u128| {
-        json!({
-            "site": click.site, "kind": kind, "key": key.to_string(), "event_time": time(click.time), "id_seq": click.seq,
-            "id_node": NODE, "received_lag_ms": click.lag, "visitor": click.who.visitor().to_string(),
-        })
-    };
-    let mut rows = vec![row("click_id", click.id().as_u128())];
-    if click.hash != 0 {
-        rows.push(row("day_hash", u128::from(click.hash)));
-    }
-    rows
-}
-
-fn conversion_row(conversion: &Conversion) -> Value {
-    json!({
-        "site": conversion.site, "event_type": conversion.kind, "event_time": time(conversion.time),
-        "visitor": conversion.who.visitor().to_string(), "id_seq": conversion.seq, "id_node": NODE, "received_lag_ms": 0,
-        "source_kind": if conversion.is_lead() { "web_form" } else { "pixel" }, "visitor_basis": conversion.who.basis(),
-        "day_hash": conversion.hash, "parent_click": conversion.named.id.to_string(), "parent_link": conversion.named.link,
-        "parent_offer": conversion.named.offer, "parent_affiliate": conversion.named.affiliate,
-        "amount": if conversion.is_lead() { "0" } else { "12.50" }, "currency": if conversion.is_lead() { "" } else { "CHF" },
-        "order_id": conversion.order, "goal": conversion.goal, "traffic_class": "human",
-    })
 }

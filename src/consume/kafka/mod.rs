@@ -5,37 +5,31 @@
 //! Promises: a partition is given back only when its worker has let go, or after a deadline; polling never pauses, so a slow
 //! warehouse doesn't cost the membership; a topic that was made anew is read from its beginning under a new epoch.
 
+mod group;
+mod keeper;
+mod offsets;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, watch};
 
+pub use keeper::Keeper;
+
+use self::group::{Context, Held};
+use self::offsets::{REQUEST, committed, new_border, watermarks};
 use crate::config::Kafka;
 use crate::consume::assignment::{
-    Assignment, Border, Entry, KeepError, Keeper as AnyKeeper, RECORDS_WAITING_MAX, fingerprint,
+    Assignment, Entry, Keeper as AnyKeeper, RECORDS_WAITING_MAX, fingerprint,
 };
 use crate::consume::health::Health;
 use crate::journal::kafka_client::{RESENT_HEADER, client_config};
-
-/// How long one request to the brokers may take.
-const REQUEST: Duration = Duration::from_secs(5);
-
-/// How long a worker has to let go of a revoked partition: longer than one insert takes, shorter than `max.poll.interval.ms`.
-const RELEASE: Duration = Duration::from_secs(40);
-
-/// How often committed offsets are asked for before the membership is given up.
-const ATTEMPTS: u32 = 5;
-
-/// After this long a stopped partition is looked at again: a broker that has just come back may have told us an old end.
-const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// One turn of the loop.
 const POLL: Duration = Duration::from_millis(50);
@@ -64,194 +58,8 @@ pub enum LogError {
 /// What hands an assignment to its worker.
 pub type Spawn = Box<dyn Fn(Assignment) + Send + Sync>;
 
-/// A partition that the group gave us.
-struct Held {
-    border: Border,
-    /// The offset before the border, whose record must have the border's fingerprint; `None` once that is settled.
-    verify: Option<u64>,
-    entries: Option<mpsc::Sender<Entry>>,
-    /// An entry that the worker had no room for; the partition is paused meanwhile.
-    stash: Option<Entry>,
-    revoke: Option<watch::Sender<bool>>,
-    released: Option<std_mpsc::Receiver<()>>,
-}
-
-/// What the rebalance callback and the loop share; both run in the loop's thread.
-struct Context {
-    topic: String,
-    held: Mutex<HashMap<i32, Held>>,
-    failure: Mutex<Option<LogError>>,
-    /// When a stopped partition is to be looked at again.
-    look_again: Mutex<Option<Instant>>,
-    health: Arc<Health>,
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        crate::journal::kafka_client::log(level, facility, message);
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        error: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
-        let outcome = if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.assign(consumer, list)
-        } else {
-            self.let_go();
-            consumer.unassign().map_err(|source| LogError::Client { action: "unassign", source })
-        };
-        if let Err(error) = outcome {
-            *lock(&self.failure) = Some(error);
-        }
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poison| poison.into_inner())
-}
-
-impl Context {
-    /// Finds out where each partition is to begin, and begins there.
-    fn assign(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        list: &TopicPartitionList,
-    ) -> Result<(), LogError> {
-        let mut asked = TopicPartitionList::new();
-        for element in list.elements() {
-            asked.add_partition(element.topic(), element.partition());
-        }
-        let committed = committed(consumer, &asked)?;
-        let mut begin = TopicPartitionList::new();
-        let mut held = lock(&self.held);
-        for element in committed.elements() {
-            let partition = element.partition();
-            let (low, high) = watermarks(consumer, &self.topic, partition)?;
-            let border = match element.offset() {
-                Offset::Offset(offset) => {
-                    let from = u64::try_from(offset).unwrap_or(0);
-                    Border::parse(from, element.metadata()).ok_or_else(|| LogError::Assign {
-                        partition,
-                        reason: format!("offset {offset} was committed by another program (its metadata isn't ours); use a group of Leadtrail's own"),
-                    })?
-                }
-                _ => new_border(low, partition)?,
-            };
-            if border.from < low || border.from > high {
-                self.health.stopped(partition, out_of_range(border.from, low, high));
-                lock(&self.look_again).get_or_insert(Instant::now() + LOOK_AGAIN);
-                continue;
-            }
-            let verify = (border.fingerprint != 0 && border.from > low).then(|| border.from - 1);
-            tracing::info!(
-                partition,
-                epoch = format!("{:016x}", border.epoch),
-                from = border.from,
-                to = border.to,
-                "partition taken up"
-            );
-            set_offset(&mut begin, &self.topic, partition, verify.unwrap_or(border.from));
-            held.insert(
-                partition,
-                Held { border, verify, entries: None, stash: None, revoke: None, released: None },
-            );
-            self.health.assigned(partition, border.from);
-        }
-        drop(held);
-        consumer.assign(&begin).map_err(|source| LogError::Client { action: "assign", source })
-    }
-
-    /// Tells every worker to let go and waits until they did.
-    fn let_go(&self) {
-        let all: Vec<(i32, Held)> = lock(&self.held).drain().collect();
-        for (_, held) in &all {
-            if let Some(revoke) = &held.revoke {
-                // The worker may have ended already, with nobody left to tell.
-                let _ = revoke.send(true);
-            }
-        }
-        let deadline = Instant::now() + RELEASE;
-        for (partition, held) in all {
-            drop(held.entries);
-            if let Some(released) = held.released {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if released.recv_timeout(left) == Err(std_mpsc::RecvTimeoutError::Timeout) {
-                    tracing::warn!(
-                        partition,
-                        "the worker did not let go in time; its border and token protect what it still does"
-                    );
-                }
-            }
-            self.health.released(partition);
-        }
-    }
-}
-
-fn set_offset(list: &mut TopicPartitionList, topic: &str, partition: i32, offset: u64) {
-    let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
-    if let Err(error) = list.add_partition_offset(topic, partition, offset) {
-        tracing::error!(partition, %error, "librdkafka refuses an offset");
-    }
-}
-
-fn new_border(low: u64, partition: i32) -> Result<Border, LogError> {
-    let border = Border::first(low).map_err(|error| LogError::Assign {
-        partition,
-        reason: format!("no random bits: {error}"),
-    })?;
-    tracing::info!(
-        partition,
-        epoch = format!("{:016x}", border.epoch),
-        from = low,
-        "no committed position: a new epoch begins"
-    );
-    Ok(border)
-}
-
-fn out_of_range(offset: u64, low: u64, high: u64) -> String {
-    format!(
-        "the next offset to read is {offset}, but the log holds [{low}, {high}); records may have been removed before they were read. \
-         If the topic was made anew on purpose, delete the group's offset of this partition and restart the consumer"
-    )
-}
-
-fn committed(
-    consumer: &BaseConsumer<Context>,
-    asked: &TopicPartitionList,
-) -> Result<TopicPartitionList, LogError> {
-    retry("ask for committed offsets", || consumer.committed_offsets(asked.clone(), REQUEST))
-}
-
-fn watermarks(
-    consumer: &BaseConsumer<Context>,
-    topic: &str,
-    partition: i32,
-) -> Result<(u64, u64), LogError> {
-    let (low, high) =
-        retry("ask for watermarks", || consumer.fetch_watermarks(topic, partition, REQUEST))?;
-    Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
-}
-
-fn retry<T>(
-    action: &'static str,
-    request: impl Fn() -> Result<T, KafkaError>,
-) -> Result<T, LogError> {
-    let mut attempt = 1;
-    loop {
-        match request() {
-            Ok(answer) => return Ok(answer),
-            Err(error) if attempt < ATTEMPTS => {
-                tracing::warn!(action, %error, attempt, "trying again");
-            }
-            Err(source) => return Err(LogError::Client { action, source }),
-        }
-        attempt += 1;
-    }
 }
 
 /// Reads the topic as a member of the group until `stop`; runs in a thread of its own.
@@ -477,42 +285,5 @@ impl Reader<'_> {
                 Err(error) => error.to_string(),
             },
         });
-    }
-}
-
-/// Keeps borders in the group's committed offsets.
-#[derive(Clone)]
-pub struct Keeper {
-    consumer: Arc<BaseConsumer<Context>>,
-    topic: String,
-    partition: i32,
-}
-
-impl Keeper {
-    /// Commits a border; the coordinator refuses one from a member that was replaced.
-    pub async fn keep(&self, border: Border) -> Result<(), KeepError> {
-        let keeper = self.clone();
-        let task = tokio::task::spawn_blocking(move || keeper.commit(border));
-        task.await.map_err(|error| KeepError::Later(error.to_string()))?
-    }
-
-    fn commit(&self, border: Border) -> Result<(), KeepError> {
-        let mut list = TopicPartitionList::new();
-        let mut element = list.add_partition(&self.topic, self.partition);
-        let offset = Offset::Offset(i64::try_from(border.from).unwrap_or(i64::MAX));
-        element.set_offset(offset).map_err(|error| KeepError::Later(error.to_string()))?;
-        element.set_metadata(border.metadata());
-        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| {
-            match error.rdkafka_error_code() {
-                Some(
-                    RDKafkaErrorCode::IllegalGeneration
-                    | RDKafkaErrorCode::UnknownMemberId
-                    | RDKafkaErrorCode::FencedInstanceId
-                    | RDKafkaErrorCode::AssignmentLost
-                    | RDKafkaErrorCode::UnknownTopicOrPartition,
-                ) => KeepError::Lost(error.to_string()),
-                _ => KeepError::Later(error.to_string()),
-            }
-        })
     }
 }

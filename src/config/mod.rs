@@ -1,0 +1,185 @@
+//! Configuration: what the operator typed becomes what the program runs on.
+//!
+//! In: the built-in `config/leadtrail.toml` (every key with its default), the operator's file, the environment. Out: a
+//! checked [`Config`]; nothing later checks again. Refuses: a key that the built-in file doesn't have and a value of another
+//! type, naming key, line and the nearest key there is. Promises: the built-in file is the only place where a default stands.
+
+mod overlay;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+pub use overlay::nearest;
+
+use self::overlay::{Places, blame, overlay, overlay_environment};
+
+/// The documented defaults.
+pub const DEFAULTS: &str = include_str!("../../config/leadtrail.toml");
+
+/// Why the configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read config file {path:?}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A key or value is wrong. The text names key, place and the nearest valid one.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+fn wrong(text: impl Into<String>) -> ConfigError {
+    ConfigError::Wrong(text.into())
+}
+
+/// Everything the program runs on. Field names are the keys of `config/leadtrail.toml`, which documents them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/leadtrail.toml documents each key")]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub sites_file: String,
+    pub edge: Edge,
+    pub app: App,
+    pub ops: Ops,
+    pub limits: Limits,
+    pub log: Log,
+    pub journal: Journal,
+    pub kafka: Kafka,
+    pub consumer: Consumer,
+    pub settle: Settle,
+    pub warehouse: Warehouse,
+    pub engine: Engine,
+    pub enrich: Enrich,
+    pub demo: Demo,
+}
+
+/// Declares the sections: plain records whose keys the built-in file documents.
+macro_rules! sections {
+    ($($name:ident { $($key:ident: $kind:ty),* $(,)? })*) => {$(
+        #[derive(Clone, Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "config/leadtrail.toml documents each key")]
+        pub struct $name { $(pub $key: $kind),* }
+    )*};
+}
+
+sections! {
+    Edge {
+        listen: SocketAddr, public_url: String, trusted_proxies: Vec<ipnet::IpNet>, connections_max: usize,
+        header_timeout_ms: u64, body_timeout_ms: u64, idle_timeout_ms: u64, body_bytes_max: usize, fields_max: usize,
+        drain_ms: u64, redirect_wait_ms: u64, threads: usize,
+    }
+    App { listen: SocketAddr, hosts: Vec<String> }
+    Ops { listen: SocketAddr, hosts: Vec<String> }
+    Limits { address_per_minute: u32, address_burst: u32, form_per_minute: u32, form_burst: u32 }
+    Log { home: Home }
+    Journal { bytes_max: u64, segment_bytes: u64, keep_hours: u64 }
+    Kafka {
+        brokers: String, topic: String, settle_topic: String, group: String, partitions: i32, replication: i32,
+        answer_deadline_ms: u64, linger_ms: u64, properties: Vec<String>,
+    }
+    Consumer { batch_rows_max: usize, batch_bytes_max: usize, batch_age_ms: u64, ops_listen: SocketAddr }
+    Settle { interval_ms: u64, click_window_days: u32, ops_listen: SocketAddr }
+    Warehouse { url: String, database: String, user: String, password_file: String, timeout_ms: u64 }
+    Engine { library: String, http_port: u16, memory_bytes_max: u64 }
+    Enrich { place_database: String, channels_file: String }
+    Demo { listen: SocketAddr }
+}
+
+/// Where the log is at home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Home {
+    /// The journal is the whole log.
+    Disk,
+    /// Kafka is the log, the journal its spill.
+    Kafka,
+}
+
+impl Config {
+    /// Reads the defaults, then `file` if given, then the environment.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let defaults: Table =
+            DEFAULTS.parse().map_err(|error| wrong(format!("built-in config: {error}")))?;
+        let mut merged = defaults.clone();
+        let mut places = Places::new();
+        if let Some(path) = file {
+            let source = path.display().to_string();
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+            overlay(&mut merged, &text, &source, &mut places)?;
+        }
+        overlay_environment(&mut merged, environment)?;
+        let config = match Value::Table(merged.clone()).try_into::<Self>() {
+            Ok(config) => config,
+            Err(error) => return Err(blame(&defaults, &merged, &places, &error)),
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What types alone can't say.
+    fn check(&self) -> Result<(), ConfigError> {
+        let positive = [
+            ("edge.connections_max", self.edge.connections_max as u64),
+            ("edge.body_bytes_max", self.edge.body_bytes_max as u64),
+            ("edge.fields_max", self.edge.fields_max as u64),
+            ("limits.address_per_minute", u64::from(self.limits.address_per_minute)),
+            ("limits.address_burst", u64::from(self.limits.address_burst)),
+            ("limits.form_per_minute", u64::from(self.limits.form_per_minute)),
+            ("limits.form_burst", u64::from(self.limits.form_burst)),
+            ("consumer.batch_rows_max", self.consumer.batch_rows_max as u64),
+            ("settle.interval_ms", self.settle.interval_ms),
+        ];
+        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(wrong(format!("config: {key} is 0; give a number of at least 1")));
+        }
+        if self.consumer.batch_rows_max > 50_000 {
+            return Err(wrong(
+                "config: consumer.batch_rows_max is over 50000: an insert would no longer be one block",
+            ));
+        }
+        url::Url::parse(&self.edge.public_url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| {
+                wrong("config: edge.public_url must be http://host[:port] or https://host[:port]")
+            })?;
+        if let Some(bad) = self.kafka.properties.iter().find(|property| !property.contains('=')) {
+            let name = bad.split_whitespace().next().unwrap_or("");
+            return Err(wrong(format!("config: kafka.properties: {name:?} is not name=value")));
+        }
+        Ok(())
+    }
+
+    /// Where keys live.
+    pub fn keys_dir(&self) -> PathBuf {
+        self.data_dir.join("keys")
+    }
+
+    /// Where the journal (or spill) lives.
+    pub fn journal_dir(&self) -> PathBuf {
+        match self.log.home {
+            Home::Disk => self.data_dir.join("journal"),
+            Home::Kafka => self.data_dir.join("spill"),
+        }
+    }
+
+    /// Where the embedded engine lives.
+    pub fn engine_dir(&self) -> PathBuf {
+        self.data_dir.join("engine")
+    }
+}

@@ -1,0 +1,126 @@
+//! Records under way, and what their reports change.
+//!
+//! In: a record that goes out, a copy that goes into the spill, a delivery report. Promises: a copy and its report never miss each
+//! other, whichever comes first.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use tokio::sync::oneshot;
+
+use super::ages::Ages;
+use super::lock;
+use crate::journal::disk::{SpillJournal, Ticket};
+
+/// What a report changes.
+pub(super) enum State {
+    /// The sender waits.
+    Waiting(oneshot::Sender<bool>),
+    /// The spill holds a copy at these offsets: one, or a damaged stretch.
+    Spilled(Range<u64>),
+    /// The report has come, or nobody cares any more.
+    Done,
+}
+
+/// A record under way.
+pub(super) struct Pending {
+    pub(super) state: Mutex<State>,
+    pub(super) second: usize,
+}
+
+/// What senders, reports and the drain share.
+pub(super) struct Shared {
+    pub(super) spill: SpillJournal,
+    /// Offsets in the spill whose record is under way: the drain leaves them alone.
+    pub(super) under_way: Mutex<HashSet<u64>>,
+    pub(super) ages: Ages,
+    pub(super) start: Instant,
+    pub(super) in_flight: AtomicI64,
+    /// When a report last came, or the first record went out after a silence; milliseconds since `start`.
+    pub(super) progress_ms: AtomicI64,
+    /// Since when the brokers have answered without a break; -1 while they are away.
+    pub(super) back_since_ms: AtomicI64,
+    pub(super) stop: AtomicBool,
+    pub(super) refusing: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn now_ms(&self) -> i64 {
+        i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn went_out(&self) {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.progress_ms.store(self.now_ms(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn came_back(&self, delivered: bool) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if delivered {
+            let now = self.now_ms();
+            self.progress_ms.store(now, Ordering::Relaxed);
+            if self.back_since_ms.load(Ordering::Relaxed) < 0 {
+                self.back_since_ms.store(now, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Takes a copy into the spill and marks it as under way in one step, so that the drain can't come between.
+    pub(super) fn spill_copy(&self, framed: &[u8], pending: &Pending) -> Option<Ticket> {
+        let mut under_way = lock(&self.under_way);
+        let mut state = lock(&pending.state);
+        if matches!(*state, State::Done) {
+            return None;
+        }
+        let ticket = self.spill.append(framed).ok()?;
+        under_way.insert(ticket.offset());
+        *state = State::Spilled(ticket.offset()..ticket.offset() + 1);
+        Some(ticket)
+    }
+
+    /// Strikes what was delivered; what wasn't is the drain's again.
+    pub(super) fn finish_spilled(&self, offsets: Range<u64>, delivered: bool) {
+        let first = offsets.start;
+        if delivered {
+            self.spill.strike_all(offsets);
+        }
+        lock(&self.under_way).remove(&first);
+    }
+}
+
+/// The producer's reports.
+pub(super) struct Context(pub(super) Arc<Shared>);
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        crate::journal::kafka_client::log(level, facility, message);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Arc<Pending>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, pending: Arc<Pending>) {
+        let delivered = result.is_ok();
+        if let Err((error, _)) = result {
+            tracing::warn!(%error, "kafka did not take a record; the spill keeps it");
+        }
+        self.0.came_back(delivered);
+        self.0.ages.end(pending.second);
+        // Let go of the state before the list is locked: `spill_copy` takes them in the other order.
+        let state = std::mem::replace(&mut *lock(&pending.state), State::Done);
+        match state {
+            // A sender that gave up is no longer there to be told.
+            State::Waiting(sender) => drop(sender.send(delivered)),
+            State::Spilled(offsets) => self.0.finish_spilled(offsets, delivered),
+            State::Done => {}
+        }
+    }
+}

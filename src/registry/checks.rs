@@ -1,0 +1,171 @@
+//! What a registry must hold to: plain names, each once, numbers from 1, references to what exists, addresses of the web.
+//!
+//! In: entries as `sites.toml` gives them. Out: maps of them. Refuses: with a text that names the entry and the nearest valid word.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::Registry;
+use super::kinds::Site;
+use crate::config::nearest;
+
+impl Registry {
+    pub(super) fn check_references(&self) -> Result<(), String> {
+        let site = |kind: &str, name: &str, site: &str| {
+            known(&self.sites, site).map_err(|near| {
+                format!("{kind} `{name}`: unknown site `{site}`; did you mean `{near}`?")
+            })
+        };
+        for own in self.sites.values() {
+            check_site(own)?;
+        }
+        for form in self.forms.values() {
+            site("form", &form.name, &form.site)?;
+        }
+        for mailing in self.mailings.values() {
+            site("mailing", &mailing.name, &mailing.site)?;
+        }
+        for link in self.links.values() {
+            site("link", &link.name, &link.site)?;
+            check_destination("link", &link.name, &link.destination, "lt")?;
+            if !link.mailing.is_empty() {
+                known(&self.mailings, &link.mailing).map_err(|near| {
+                    format!("link `{}`: unknown mailing; did you mean `{near}`?", link.name)
+                })?;
+            }
+            if link.price.is_some() != link.currency.is_some() {
+                return Err(format!("link `{}`: price and currency go together", link.name));
+            }
+        }
+        for offer in self.offers.values() {
+            site("offer", &offer.name, &offer.site)?;
+            check_destination("offer", &offer.name, &offer.destination, &offer.click_parameter)?;
+            for affiliate in &offer.affiliates {
+                known(&self.affiliates, affiliate).map_err(|near| {
+                    let name = &offer.name;
+                    format!(
+                        "offer `{name}`: unknown affiliate `{affiliate}`; did you mean `{near}`?"
+                    )
+                })?;
+            }
+            if (offer.amount.is_some() || offer.payout.is_some()) && offer.currency.is_none() {
+                return Err(format!("offer `{}`: amount or payout without currency", offer.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn by_name<T>(
+    kind: &str,
+    items: Vec<T>,
+    name: impl Fn(&T) -> &str,
+) -> Result<HashMap<String, Arc<T>>, String> {
+    let mut map = HashMap::with_capacity(items.len());
+    for item in items {
+        let key = name(&item).to_owned();
+        let plain =
+            |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+        if key.is_empty() || key.len() > 64 || !key.chars().all(plain) {
+            return Err(format!("{kind} `{key}`: a name is 1 to 64 of a-z A-Z 0-9 - _ ."));
+        }
+        if map.insert(key.clone(), Arc::new(item)).is_some() {
+            return Err(format!("{kind} `{key}` stands twice"));
+        }
+    }
+    Ok(map)
+}
+
+pub(super) fn by_number<T>(
+    kind: &str,
+    items: &HashMap<String, Arc<T>>,
+    number: impl Fn(&T) -> u32,
+) -> Result<HashMap<u32, Arc<T>>, String> {
+    let mut map = HashMap::with_capacity(items.len());
+    for (name, item) in items {
+        let key = number(item);
+        if key == 0 {
+            return Err(format!("{kind} `{name}`: numbers begin at 1"));
+        }
+        if map.insert(key, item.clone()).is_some() {
+            return Err(format!(
+                "{kind} number {key} stands twice; numbers live in click ids for ever"
+            ));
+        }
+    }
+    Ok(map)
+}
+
+pub(super) fn known<'a, T>(items: &'a HashMap<String, T>, name: &str) -> Result<(), &'a str> {
+    if items.contains_key(name) {
+        Ok(())
+    } else {
+        Err(nearest(name, items.keys().map(String::as_str)))
+    }
+}
+
+pub(super) fn is_web(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+}
+
+/// Origins are compared with the `Origin` header byte by byte, so they have to be spelled as browsers spell them.
+pub(super) fn check_site(site: &Site) -> Result<(), String> {
+    let name = &site.name;
+    for origin in &site.origins {
+        let parsed = Url::parse(origin).ok().filter(is_web);
+        let spelled = parsed.map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        if spelled.is_empty() {
+            return Err(format!("site `{name}`: origin `{origin}` is not scheme://host[:port]"));
+        }
+        if spelled != *origin {
+            return Err(format!("site `{name}`: origin `{origin}` must be spelled `{spelled}`"));
+        }
+    }
+    if site.thank_you.is_empty() || Url::parse(&site.thank_you).is_ok_and(|url| is_web(&url)) {
+        Ok(())
+    } else {
+        Err(format!("site `{name}`: thank_you is http(s)://host/… or empty"))
+    }
+}
+
+pub(super) fn check_destination(
+    kind: &str,
+    name: &str,
+    url: &Url,
+    click_parameter: &str,
+) -> Result<(), String> {
+    if !is_web(url) {
+        return Err(format!(
+            "{kind} `{name}`: a destination is http(s)://host/… without user name"
+        ));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if click_parameter.is_empty() || !click_parameter.bytes().all(plain) {
+        return Err(format!("{kind} `{name}`: click_parameter is a name of a-z A-Z 0-9 - _ ."));
+    }
+    if url.query_pairs().any(|(parameter, _)| parameter == click_parameter) {
+        return Err(format!(
+            "{kind} `{name}`: the destination has a parameter `{click_parameter}` already; our click id goes there"
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn explain(error: &toml::de::Error, text: &str, source: &str) -> String {
+    let line =
+        error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let message = error.message().replace('\n', " ");
+    let hint = message.strip_prefix("unknown field `").and_then(|tail| {
+        let (typed, known) = tail.split_once('`')?;
+        Some(nearest(typed, known.split('`').skip(1).step_by(2)).to_owned())
+    });
+    match hint {
+        Some(near) => format!("{source}, line {line}: {message}; did you mean `{near}`?"),
+        None => format!("{source}, line {line}: {message}"),
+    }
+}

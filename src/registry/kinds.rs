@@ -1,0 +1,139 @@
+//! What stands in `sites.toml`: one type for each kind of entry, with the file's own names.
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::money::{Amount, Currency};
+
+/// How a site's visitors are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VisitorMode {
+    /// By a cookie that the redirect sets; the daily hash besides.
+    Cookie,
+    /// By the daily hash alone.
+    DailyHash,
+    /// Not at all.
+    None,
+}
+
+/// A site: whose events these are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// As reports show it.
+    pub name: String,
+    /// `scheme://host[:port]` of its pages: for CORS and for return URLs.
+    #[serde(default)]
+    pub origins: Vec<String>,
+    /// Where a form without an allowed return URL goes; empty: our own page.
+    #[serde(default)]
+    pub thank_you: String,
+    /// How browsers are known.
+    pub visitor: VisitorMode,
+}
+
+impl Site {
+    /// True when `origin` (as in the `Origin` header) is one of the site's own.
+    pub fn owns_origin(&self, origin: &str) -> bool {
+        self.origins.iter().any(|own| own == origin)
+    }
+}
+
+/// A form.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Form {
+    /// As in `/f/{name}`.
+    pub name: String,
+    /// Whose it is.
+    pub site: String,
+}
+
+/// A registered link: an ad's or a mail's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/sites.toml shows each key; the names are the field's own")]
+pub struct Link {
+    pub number: u32,
+    pub name: String,
+    pub site: String,
+    pub destination: Url,
+    #[serde(default)]
+    pub campaign: String,
+    #[serde(default)]
+    pub ad: String,
+    #[serde(default)]
+    pub creative: String,
+    #[serde(default)]
+    pub placement: String,
+    #[serde(default)]
+    pub mailing: String,
+    #[serde(default)]
+    pub product: String,
+    #[serde(default)]
+    pub price_variant: String,
+    pub price: Option<Amount>,
+    pub currency: Option<Currency>,
+}
+
+/// An affiliate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/sites.toml shows each key")]
+pub struct Affiliate {
+    pub number: u32,
+    pub name: String,
+}
+
+/// An offer that affiliates send visitors to.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/sites.toml shows each key; the names are the field's own")]
+pub struct Offer {
+    pub number: u32,
+    pub name: String,
+    pub site: String,
+    pub destination: Url,
+    #[serde(default = "default_click_parameter")]
+    pub click_parameter: String,
+    #[serde(default)]
+    pub affiliates: Vec<String>,
+    pub amount: Option<Amount>,
+    pub currency: Option<Currency>,
+    pub payout: Option<Amount>,
+    pub window_days: Option<u32>,
+}
+
+fn default_click_parameter() -> String {
+    "lt".to_owned()
+}
+
+/// A mailing, for open pixels and mail links.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/sites.toml shows each key")]
+pub struct Mailing {
+    pub number: u32,
+    pub name: String,
+    pub site: String,
+    #[serde(default)]
+    pub campaign: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) site: Vec<Site>,
+    #[serde(default)]
+    pub(super) form: Vec<Form>,
+    #[serde(default)]
+    pub(super) link: Vec<Link>,
+    #[serde(default)]
+    pub(super) affiliate: Vec<Affiliate>,
+    #[serde(default)]
+    pub(super) offer: Vec<Offer>,
+    #[serde(default)]
+    pub(super) mailing: Vec<Mailing>,
+}
