@@ -104,10 +104,10 @@ fn tell(
     number: u32,
     words: &str,
 ) -> anyhow::Result<()> {
-    let FaultsOptions { home, seed, rate, .. } = options;
+    let FaultsOptions { home, seed, rate, strikes, .. } = options;
     let home = format!("{home:?}").to_lowercase();
     let line = format!(
-        "scenario={} home={home} seed={seed} round={number} rate={rate} {words}",
+        "scenario={} home={home} seed={seed} round={number} strikes={strikes} rate={rate} {words}",
         scenario.name()
     );
     println!("{line}");

@@ -37,9 +37,12 @@ pub struct FaultsOptions {
     /// Requests a second
     #[arg(long, default_value_t = 500)]
     pub rate: u32,
-    /// Seconds of load in a round, besides the time that a process sleeps
+    /// Seconds of load for each strike, besides the time that a process sleeps
     #[arg(long, default_value_t = 20)]
     pub seconds: u32,
+    /// Strikes in a round, one after the other under the same load; a scenario that destroys the log strikes once
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub strikes: u32,
     /// Seconds that a hung or sleeping process is stopped
     #[arg(long, default_value_t = 90)]
     pub hang: u32,

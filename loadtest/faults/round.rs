@@ -28,17 +28,12 @@ pub async fn round(
     let admin = installation.admin()?;
     tables::hold_merges(&admin).await.context("holding merges")?;
     let receipts = installation.folder().join(format!("round-{number}.receipts"));
-    let sleeps = scenario.sleeps(options.hang());
-    let seconds = options.seconds + u32::try_from(sleeps.as_secs())?;
+    let strikes = if scenario.destroys_the_log() { 1 } else { options.strikes };
+    let slot = Duration::from_secs(options.seconds.into()) + scenario.sleeps(options.hang());
+    let seconds = u32::try_from(slot.as_secs())? * strikes;
     let edge = installation.edge();
     let loading = load(&edge, options, seconds, dice.next(), &receipts);
-    let striking = async {
-        // Between a fifth and three fifths of the plan: there is load before and after.
-        let moment = 0.2 + 0.4 * (dice.below(1000) as f64 / 1000.0);
-        tokio::time::sleep(Duration::from_secs(options.seconds.into()).mul_f64(moment)).await;
-        let lost_before = scenario.strike(installation, &mut dice, options.hang()).await?;
-        anyhow::Ok(lost_before)
-    };
+    let striking = strike_all(installation, scenario, options, &mut dice, (strikes, slot));
     let (loaded, lost_before) = tokio::try_join!(loading, striking)?;
     let healed = Instant::now();
 
@@ -67,6 +62,27 @@ pub async fn round(
     }
     tables::release_merges(&admin).await.context("letting merges run")?;
     Ok(verdict)
+}
+
+/// Strikes once in each slot of the plan; gives the moment before which answered events may be missing.
+async fn strike_all(
+    installation: &mut Installation,
+    scenario: Scenario,
+    options: &FaultsOptions,
+    dice: &mut Dice,
+    (strikes, slot): (u32, Duration),
+) -> anyhow::Result<Option<Instant>> {
+    let started = tokio::time::Instant::now();
+    let mut lost_before = None;
+    for number in 0..strikes {
+        // Between a fifth and three fifths of the slot: there is load before and after. A strike whose healing took longer than
+        // its slot is followed by the next at once.
+        let moment = 0.2 + 0.4 * (dice.below(1000) as f64 / 1000.0);
+        let awake = Duration::from_secs(options.seconds.into()).mul_f64(moment);
+        tokio::time::sleep_until(started + slot * number + awake).await;
+        lost_before = scenario.strike(installation, dice, options.hang()).await?.or(lost_before);
+    }
+    Ok(lost_before)
 }
 
 fn judge(

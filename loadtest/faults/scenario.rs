@@ -117,6 +117,11 @@ impl Scenario {
         }
     }
 
+    /// Whether what was answered before may be gone after it.
+    pub fn destroys_the_log(self) -> bool {
+        matches!(self, Self::WipeJournal | Self::RecreateTopicRunning | Self::RecreateTopicDown)
+    }
+
     /// How long something sleeps in it, by which the load lasts longer.
     pub fn sleeps(self, hang: Duration) -> Duration {
         match self {
