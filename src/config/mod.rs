@@ -90,7 +90,7 @@ sections! {
     }
     Consumer { batch_rows_max: usize, batch_bytes_max: usize, batch_age_ms: u64, ops_listen: SocketAddr }
     Settle { interval_ms: u64, click_window_days: u32, ops_listen: SocketAddr }
-    Warehouse { url: String, database: String, user: String, password_file: String, timeout_ms: u64 }
+    Warehouse { url: String, database: String, user: String, password_file: String, ca_file: String, timeout_ms: u64 }
     Engine { library: String, http_port: u16, memory_bytes_max: u64 }
     Enrich { place_database: String, channels_file: String }
     Demo { listen: SocketAddr }

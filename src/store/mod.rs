@@ -8,12 +8,14 @@ pub mod engine;
 pub mod native;
 pub mod rows;
 pub mod schema;
+mod tls;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::error::Error as ClientError;
+use rustls::RootCertStore;
 
 use crate::config::{self, Config};
 use crate::store::engine::Login;
@@ -54,10 +56,12 @@ pub struct Server {
     url: String,
     user: String,
     password: String,
+    /// The authorities that its certificate is checked against; none: the public ones.
+    authorities: Option<RootCertStore>,
 }
 
 impl Server {
-    /// As configured; reads the password's file.
+    /// As configured; reads the files of password and authorities.
     pub fn configured(settings: &config::Warehouse) -> Result<Self, config::ConfigError> {
         let password = match settings.password_file.as_str() {
             "" => String::new(),
@@ -65,13 +69,17 @@ impl Server {
                 .map(|text| text.trim_end().to_owned())
                 .map_err(|source| config::ConfigError::Read { path: path.into(), source })?,
         };
-        Ok(Self { url: settings.url.clone(), user: settings.user.clone(), password })
+        let authorities = match settings.ca_file.as_str() {
+            "" => None,
+            path => Some(tls::authorities(path)?),
+        };
+        Ok(Self { url: settings.url.clone(), user: settings.user.clone(), password, authorities })
     }
 
     /// The embedded engine at `url`.
     pub fn embedded(url: &str, login: &Login) -> Self {
         let password = login.password.expose().to_owned();
-        Self { url: url.to_owned(), user: login.user.clone(), password }
+        Self { url: url.to_owned(), user: login.user.clone(), password, authorities: None }
     }
 }
 
@@ -85,7 +93,10 @@ pub struct Warehouse {
 impl Warehouse {
     /// Prepares to ask `server`; nothing is sent yet.
     pub fn connect(config: &Config, server: &Server) -> Self {
-        let client = Client::default()
+        let client = server
+            .authorities
+            .clone()
+            .map_or_else(Client::default, tls::client)
             .with_url(&server.url)
             .with_user(&server.user)
             .with_password(&server.password)

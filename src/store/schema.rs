@@ -145,7 +145,10 @@ async fn run(client: &Client, statement: &str, what: &str) -> Result<(), SchemaE
 
 fn server(action: &str, error: &clickhouse::error::Error) -> SchemaError {
     // A statement of ours holds no value of anybody's, so the server's own words may be told.
-    let mut reason = error.to_string();
+    let mut reason = match error {
+        clickhouse::error::Error::BadResponse(_) => error.to_string(),
+        _ => super::short(error),
+    };
     if reason.len() > WORDS_MAX {
         reason = format!("{}…", reason.chars().take(WORDS_MAX).collect::<String>());
     }
