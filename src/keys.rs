@@ -72,6 +72,8 @@ pub struct KeySet {
     pub click: [u8; 32],
     /// For receipts.
     pub receipt: [u8; 32],
+    /// For references to refusals.
+    pub refusal: [u8; 32],
     /// For tokens in mails.
     pub mail: [u8; 32],
 }
@@ -83,6 +85,7 @@ impl KeySet {
             number,
             click: key("leadtrail 2026-11 click id mac"),
             receipt: key("leadtrail 2026-11 receipt mac"),
+            refusal: key("leadtrail 2026-11 refusal mac"),
             mail: key("leadtrail 2026-11 mail token mac"),
         }
     }

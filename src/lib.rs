@@ -25,6 +25,7 @@ pub mod event;
 mod event_json;
 pub mod ids;
 pub mod keys;
+pub mod language;
 pub mod money;
 pub mod ops;
 pub mod personal;

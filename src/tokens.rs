@@ -47,6 +47,15 @@ pub struct MailClaim {
     pub recipient: u64,
 }
 
+/// What a refusal's reference says by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalClaim {
+    /// When it was refused, milliseconds since 1970.
+    pub at_ms: i64,
+    /// The reason's code: a closed word of `check`, perhaps of an earlier version.
+    pub code: String,
+}
+
 /// Signs a click id: at most 67 characters, 47 for numbers below 128.
 pub fn sign_click(keys: &Keys, claim: &ClickClaim) -> String {
     let set = keys.signer();
@@ -100,6 +109,26 @@ pub fn verify_receipt(keys: &Keys, text: &str) -> Option<EventId> {
     let set = keys.find(bytes[16])?;
     let id: [u8; 16] = bytes[..16].try_into().expect("16 of 33 bytes");
     same(&mac(&set.receipt, &bytes[..17]), &bytes[17..]).then(|| EventId::from_bytes(id)).flatten()
+}
+
+/// A refusal's reference: the time, the reason's code and a MAC; nobody has to remember it. At most 62 characters.
+pub fn sign_refusal(keys: &Keys, at_ms: i64, code: &str) -> String {
+    let set = keys.signer();
+    let mut body = Vec::with_capacity(64);
+    body.push(set.number);
+    body.extend_from_slice(&at_ms.to_be_bytes()[2..]);
+    body.extend_from_slice(code.as_bytes());
+    seal(&set.refusal, body)
+}
+
+/// Reads a refusal's reference; `None` when it isn't ours or was changed.
+pub fn verify_refusal(keys: &Keys, text: &str) -> Option<RefusalClaim> {
+    let body = open(keys, |set| &set.refusal, text)?;
+    let (time, code) = body.get(1..)?.split_at_checked(6)?;
+    let mut at_ms = [0; 8];
+    at_ms[2..].copy_from_slice(time);
+    let code = String::from_utf8(code.to_vec()).ok()?;
+    Some(RefusalClaim { at_ms: i64::from_be_bytes(at_ms), code })
 }
 
 /// Signs a mail token. `recipient_reference` is the sender's own name for the recipient; only its keyed hash goes in.
@@ -214,9 +243,24 @@ mod tests {
         }
 
         #[test]
+        fn a_refusals_reference_gives_its_parts_back_and_admits_no_change(
+            at_ms in 0i64..(1 << 48), code in "[a-z_]{1,20}", flip in 0usize..400,
+        ) {
+            let keys = keys();
+            let text = sign_refusal(&keys, at_ms, &code);
+            prop_assert!(text.len() <= 62);
+            prop_assert_eq!(verify_refusal(&keys, &text), Some(RefusalClaim { at_ms, code }));
+            prop_assert_eq!(verify_receipt(&keys, &text), None);
+            let mut bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
+            let bit = flip % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(verify_refusal(&keys, &URL_SAFE_NO_PAD.encode(bytes)), None);
+        }
+
+        #[test]
         fn no_text_makes_a_verifier_panic(text in ".{0,100}") {
             let keys = keys();
-            let _ = (verify_click(&keys, &text), verify_receipt(&keys, &text), verify_mail(&keys, &text));
+            let _ = (verify_click(&keys, &text), verify_receipt(&keys, &text), verify_mail(&keys, &text), verify_refusal(&keys, &text));
         }
     }
 }

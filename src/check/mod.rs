@@ -20,6 +20,7 @@
 //! | 400 | `too_deep` | JSON nested more than 8 levels |
 //! | 400 | `body_incomplete` | the connection ended in the middle of the body |
 //! | 400 | `empty` | a form without a single filled field |
+//! | 400 | `missing_field` | a form without a field that it requires; the answer names it |
 //! | 400 | `bad_http` | no HTTP/1 request |
 //! | 431 | `header_too_large` | more than 32 KiB or 100 header lines |
 //! | 429 | `rate_address` | more requests from one network than `limits.address_per_minute` |
@@ -83,6 +84,7 @@ refusals! {
     TooDeep BAD_REQUEST "too_deep" "The JSON is nested too deeply.";
     BodyIncomplete BAD_REQUEST "body_incomplete" "The request ended before it was complete.";
     Empty BAD_REQUEST "empty" "The form is empty.";
+    MissingField BAD_REQUEST "missing_field" "A required field is missing.";
     BadHttp BAD_REQUEST "bad_http" "This is no HTTP/1 request.";
     HeaderTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "header_too_large" "The request's header is too large.";
     RateAddress TOO_MANY_REQUESTS "rate_address" "Too many requests from your network; please try again in a moment.";

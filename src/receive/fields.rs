@@ -23,6 +23,8 @@ pub struct Fields {
     pub flags: Flags,
     /// How many may come.
     fields_max: usize,
+    /// True when the caps on names and values don't count.
+    whole: bool,
 }
 
 impl Fields {
@@ -39,10 +41,10 @@ impl Fields {
         if self.list.len() >= self.fields_max {
             return Err(Refusal::TooManyFields);
         }
-        if name.len() > NAME_BYTES_MAX {
+        if name.len() > NAME_BYTES_MAX && !self.whole {
             return Err(Refusal::NameTooLong);
         }
-        if value.len() > VALUE_BYTES_MAX {
+        if value.len() > VALUE_BYTES_MAX && !self.whole {
             return Err(Refusal::ValueTooLong);
         }
         self.list.push((name, value));
@@ -65,7 +67,20 @@ impl Fields {
     /// # Errors
     /// A [`Refusal`] that says why it can't be read or kept.
     pub fn read(kind: &BodyType, body: &[u8], fields_max: usize) -> Result<Self, Refusal> {
-        let mut fields = Self::new(fields_max);
+        Self::new(fields_max).filled(kind, body)
+    }
+
+    /// Reads a body that was refused, to give it back: the caps on names, values and their number don't count, for the body is in
+    /// memory already.
+    ///
+    /// # Errors
+    /// When it can't be read at all.
+    pub fn read_whole(kind: &BodyType, body: &[u8]) -> Result<Self, Refusal> {
+        Self { whole: true, ..Self::new(usize::MAX) }.filled(kind, body)
+    }
+
+    fn filled(self, kind: &BodyType, body: &[u8]) -> Result<Self, Refusal> {
+        let mut fields = self;
         match kind {
             BodyType::Urlencoded => {
                 for pair in pairs(body) {

@@ -2,7 +2,7 @@
 //!
 //! In: a body in one of three types. Out: a lead event with every field exactly as it came, control fields taken out. Refuses:
 //! an unknown form, a network or form over its limit, a body that can't be read or is empty, a log that is full. Promises: an
-//! answer other than a refusal means that the lead is durable; no form is an open redirect.
+//! answer other than a refusal means that the lead is durable; no form is an open redirect; whom it refuses gets back what was typed.
 //!
 //! Where the browser goes: to the return URL if it is on the site's own origins, else to the site's `thank_you` page (both 303), else
 //! it gets our own page right away, as a 200 with the receipt. A 303 to a page of ours would cost a second request and put the
@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, ORIGIN};
 
@@ -17,13 +18,15 @@ use crate::check::Refusal;
 use crate::check::flags::Flag;
 use crate::check::limits::Level;
 use crate::check::origin::Trail;
-use crate::check::return_url;
+use crate::check::return_url::{self, Wish};
 use crate::event::{EventType, FormPost, SourceKind};
 use crate::personal::PersonalText;
 use crate::receive::body;
 use crate::receive::fields::{BodyType, Fields};
+use crate::receive::pairs::pairs;
 use crate::receive::record::{self, Answer, Denied, FORM_WAIT};
-use crate::receive::reply;
+use crate::receive::refuse::{self, Sent, Whom};
+use crate::receive::reply::{self, thanks};
 use crate::receive::visit::Visit;
 use crate::registry::{Form, Site};
 
@@ -35,11 +38,18 @@ pub async fn answer(visit: &Visit<'_>, name: &str, body: Incoming) -> Answer {
     let registry = &visit.edge.registry;
     let known = registry.form(name).and_then(|form| Some((form, registry.site(&form.site)?)));
     let Some((form, site)) = known else {
-        return Answer::refused(Refusal::NotFound.into(), form_of_reply);
+        let denied = Refusal::NotFound.into();
+        return refuse::answer(visit.edge, headers, &denied, form_of_reply, Whom::default());
     };
-    let mut answer = match post(visit, form, site, kind, body, form_of_reply).await {
+    let mut sent = None;
+    let mut answer = match post(visit, form, site, &kind, (body, &mut sent), form_of_reply).await {
         Ok(answer) => answer,
-        Err(denied) => Answer::refused(denied, form_of_reply),
+        Err(denied) => {
+            let sent = kind.as_ref().ok().zip(sent.as_ref());
+            let sent = sent.map(|(kind, body)| Sent { kind, body });
+            let whom = Whom { site: Some(site), form: Some(form), sent };
+            refuse::answer(visit.edge, headers, &denied, form_of_reply, whom)
+        }
     };
     reply::share(&mut answer.reply, visit.own_origin(site));
     answer
@@ -70,12 +80,14 @@ fn body_type(headers: &HeaderMap) -> Result<BodyType, Refusal> {
     BodyType::parse(text(headers, &CONTENT_TYPE).unwrap_or(""))
 }
 
-/// The network first, then the form: a network that is over its limit must not use up the form's.
-fn check_limits(visit: &Visit<'_>, form: &Form) -> Result<(), Denied> {
-    let denied = |refusal, level| match level {
+/// The network first, then the form: a network that is over its limit must not use up the form's. A person who is a little
+/// over it gets back what was typed, and so the body is read; `far` says that it is not worth that.
+fn check_limits(visit: &Visit<'_>, form: &Form, far: &mut bool) -> Result<(), Denied> {
+    let mut denied = |refusal, level| match level {
         Level::Within => Ok(()),
         Level::Over { retry_after_s } | Level::Far { retry_after_s } => {
-            Err(Denied { refusal, retry_after_s: Some(retry_after_s) })
+            *far = matches!(level, Level::Far { .. });
+            Err(Denied { refusal, retry_after_s: Some(retry_after_s), missing: Vec::new() })
         }
     };
     denied(Refusal::RateAddress, visit.level)?;
@@ -86,16 +98,21 @@ async fn post(
     visit: &Visit<'_>,
     form: &Form,
     site: &Site,
-    kind: Result<BodyType, Refusal>,
-    body: Incoming,
+    kind: &Result<BodyType, Refusal>,
+    (body, sent): (Incoming, &mut Option<Bytes>),
     form_of_reply: reply::Form,
 ) -> Result<Answer, Denied> {
-    check_limits(visit, form)?;
-    let (edge, kind) = (visit.edge, kind?);
+    let mut far = false;
+    let limited = check_limits(visit, form, &mut far);
+    if limited.is_err() && (far || form_of_reply != reply::Form::Html) {
+        limited.clone()?;
+    }
+    let (edge, kind) = (visit.edge, kind.as_ref().map_err(|refusal| *refusal)?);
     let within = Duration::from_millis(edge.settings.body_timeout_ms);
     let body = body::read(body, &visit.parts.headers, edge.settings.body_bytes_max, within).await?;
-    let fields = Fields::read(&kind, &body, edge.settings.fields_max)?;
-    drop(body);
+    let body = sent.insert(body);
+    limited?;
+    let fields = Fields::read(kind, body, edge.settings.fields_max)?;
     let Submission { mut trail, fields, return_url } = sort(visit, site, fields)?;
     let parent = trail.parent(&edge.keys);
     let (mut event, _) = visit.event(EventType::Lead, SourceKind::WebForm, site, trail);
@@ -106,7 +123,10 @@ async fn post(
         (reply::Form::Json, _) => reply::receipt_json(&receipt),
         (_, Some(url)) => reply::see_other(url),
         (_, None) if !site.thank_you.is_empty() => reply::see_other(site.thank_you.clone()),
-        (_, None) => reply::thank_you(&receipt),
+        (_, None) => {
+            let texts = refuse::texts(&visit.parts.headers, Some(site), Some(form));
+            thanks::thank_you(texts, edge.frames.of(site), &receipt, event.id.millis())
+        }
     };
     reply::with_receipt(&mut reply, &receipt);
     Ok(Answer::accepted(reply))
@@ -125,16 +145,21 @@ fn sort(visit: &Visit<'_>, site: &Site, posted: Fields) -> Result<Submission, Re
     let mut fields = Vec::with_capacity(posted.list.len());
     let mut return_url = None;
     let mut filled = false;
+    let page = visit.referer();
+    let wish =
+        |value: &str, trail: &mut Trail, return_url: &mut Option<String>| match return_url::judge(
+            site, value, &page,
+        ) {
+            Wish::Allowed(url) if return_url.is_none() => *return_url = Some(url.into()),
+            Wish::Allowed(_) | Wish::Nothing => {}
+            Wish::Refused => trail.flags.set(Flag::ReturnUrlRefused),
+        };
     for (name, value) in posted.list {
         if trail.take_field(&name, &value) {
             continue;
         }
         if return_url::is_name(&name) {
-            match return_url::allowed(site, &value) {
-                Some(url) => return_url = return_url.or(Some(url.into())),
-                None if value.is_empty() => {}
-                None => trail.flags.set(Flag::ReturnUrlRefused),
-            }
+            wish(&value, &mut trail, &mut return_url);
             continue;
         }
         filled |= !value.trim().is_empty();
@@ -143,7 +168,11 @@ fn sort(visit: &Visit<'_>, site: &Site, posted: Fields) -> Result<Submission, Re
     if !filled {
         return Err(Refusal::Empty);
     }
-    trail.page(&visit.referer());
+    // Pardot's `success_location` stands in the action's query; a field says more than it.
+    for pair in pairs(visit.query().as_bytes()).filter(|pair| return_url::is_name(&pair.name)) {
+        wish(&pair.value, &mut trail, &mut return_url);
+    }
+    trail.page(&page);
     if visit.parts.headers.contains_key(ORIGIN) && visit.own_origin(site).is_none() {
         trail.flags.set(Flag::OriginForeign);
     }

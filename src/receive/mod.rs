@@ -32,6 +32,7 @@ mod open;
 pub mod pairs;
 mod pixel;
 mod record;
+mod refuse;
 mod reply;
 mod route;
 pub mod tally;
@@ -67,6 +68,8 @@ pub struct Edge {
     pub limits: Limits,
     /// Counts.
     pub metrics: tally::Metrics,
+    /// What our own pages have in common, by site.
+    frames: reply::page::Frames,
     /// True when browsers reach the edge by https.
     pub secure_cookies: bool,
 }
@@ -87,6 +90,7 @@ impl Edge {
         Ok(Self {
             settings: config.edge.clone(),
             targets: target::Targets::new(&registry),
+            frames: reply::page::Frames::new(&registry),
             registry,
             keys,
             salt,

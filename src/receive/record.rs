@@ -12,6 +12,7 @@ use crate::check::limits::Level;
 use crate::event::Event;
 use crate::journal::{Outcome, Patience, Record};
 use crate::receive::Edge;
+use crate::receive::refuse::{self, Whom};
 use crate::receive::reply::{self, Form, Reply};
 use crate::receive::tally::{Settled, Unrecorded};
 use crate::receive::visit::Visit;
@@ -45,27 +46,23 @@ impl Answer {
     pub fn answered(reply: Reply) -> Self {
         Self { reply, settled: Settled::Answered }
     }
-
-    /// It is refused.
-    pub fn refused(denied: Denied, form: Form) -> Self {
-        let reply = reply::refusal(denied.refusal, form, denied.retry_after_s);
-        Self { reply, settled: Settled::Refused(denied.refusal) }
-    }
 }
 
 /// A refusal, and when to try again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Denied {
     /// Why.
     pub refusal: Refusal,
     /// For `Retry-After`.
     pub retry_after_s: Option<u32>,
+    /// The required fields that are missing, by the form's own names.
+    pub missing: Vec<String>,
 }
 
 impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Self {
         let temporary = matches!(refusal, Refusal::LogFull | Refusal::LogSlow);
-        Self { refusal, retry_after_s: temporary.then_some(RETRY_AFTER_S) }
+        Self { refusal, retry_after_s: temporary.then_some(RETRY_AFTER_S), missing: Vec::new() }
     }
 }
 
@@ -96,7 +93,11 @@ pub async fn pixel(visit: &Visit<'_>, event: &Event) -> Answer {
             reply::with_receipt(&mut reply, &receipt);
             Answer::accepted(reply)
         }
-        Err(refusal) => Answer::refused(refusal.into(), Form::Gif),
+        Err(refusal) => {
+            let headers = &visit.parts.headers;
+            let whom = Whom::default();
+            refuse::answer(visit.edge, headers, &refusal.into(), Form::Gif, whom)
+        }
     }
 }
 

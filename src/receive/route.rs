@@ -14,11 +14,12 @@ use crate::check::limits::Level;
 use crate::check::{Refusal, visitor};
 use crate::ids::now_millis;
 use crate::receive::record::{Answer, Denied};
-use crate::receive::reply::{self, Form, Reply};
+use crate::receive::refuse::{self, Whom};
+use crate::receive::reply::{self, Form, Reply, thanks};
 use crate::receive::tally::Door;
 use crate::receive::visit::Visit;
 use crate::receive::{Edge, affiliate, click, form, impression, open, pixel};
-use crate::tokens::verify_receipt;
+use crate::tokens::{verify_receipt, verify_refusal};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -90,7 +91,7 @@ pub async fn answer(edge: &Edge, peer: IpAddr, request: Request<Incoming>) -> Re
     let (parts, body) = request.into_parts();
     let route = Route::of(parts.uri.path());
     let open = edge.metrics.received(route.door());
-    let answer = match wrong_method(route, &parts) {
+    let answer = match wrong_method(edge, route, &parts) {
         Some(answer) => answer,
         None => dispatch(edge, peer, route, &parts, body).await,
     };
@@ -107,19 +108,31 @@ fn form_of_reply(route: Route<'_>, parts: &Parts) -> Form {
     Form::preferred(accept, false)
 }
 
-fn refused(refusal: impl Into<Denied>, route: Route<'_>, parts: &Parts) -> Answer {
-    Answer::refused(refusal.into(), form_of_reply(route, parts))
+fn refused(edge: &Edge, refusal: impl Into<Denied>, route: Route<'_>, parts: &Parts) -> Answer {
+    let form = form_of_reply(route, parts);
+    refuse::answer(edge, &parts.headers, &refusal.into(), form, Whom::default())
+}
+
+/// What a receipt or a refusal's reference says. Both prove themselves: neither log nor warehouse is asked.
+fn receipt(edge: &Edge, token: &str, route: Route<'_>, parts: &Parts) -> Result<Answer, Denied> {
+    let (form, frame) = (form_of_reply(route, parts), refuse::frame(edge, None));
+    let texts = refuse::texts(&parts.headers, None, None);
+    if let Some(id) = verify_receipt(&edge.keys, token) {
+        return Ok(Answer::answered(thanks::received(form, texts, frame, token, id.millis())));
+    }
+    let claim = verify_refusal(&edge.keys, token).ok_or(Refusal::NotFound)?;
+    Ok(Answer::answered(thanks::refused(form, texts, frame, token, &claim)))
 }
 
 /// The answer where there is no door, or one that doesn't take this method.
-fn wrong_method(route: Route<'_>, parts: &Parts) -> Option<Answer> {
+fn wrong_method(edge: &Edge, route: Route<'_>, parts: &Parts) -> Option<Answer> {
     let Some(methods) = route.methods() else {
-        return Some(refused(Refusal::NotFound, route, parts));
+        return Some(refused(edge, Refusal::NotFound, route, parts));
     };
     if route.takes(&parts.method) {
         return None;
     }
-    let mut answer = refused(Refusal::MethodNotAllowed, route, parts);
+    let mut answer = refused(edge, Refusal::MethodNotAllowed, route, parts);
     reply::allow(&mut answer.reply, methods);
     Some(answer)
 }
@@ -146,14 +159,11 @@ async fn dispatch(
         Route::Open(token) => open::answer(&visit, token).await,
         Route::Impression => impression::answer(&visit).await,
         Route::Pixel => pixel::answer(&visit).await,
-        Route::Receipt(receipt) => match verify_receipt(&edge.keys, receipt) {
-            Some(_) => Ok(Answer::answered(reply::received(form_of_reply(route, parts)))),
-            None => Err(Refusal::NotFound.into()),
-        },
+        Route::Receipt(token) => receipt(edge, token, route, parts),
         Route::Robots => Ok(Answer::answered(reply::robots())),
         Route::Unknown => Err(Refusal::NotFound.into()),
     };
-    result.unwrap_or_else(|denied| refused(denied, route, parts))
+    result.unwrap_or_else(|denied| refused(edge, denied, route, parts))
 }
 
 #[cfg(test)]

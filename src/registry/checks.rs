@@ -116,7 +116,7 @@ pub(super) fn is_web(url: &Url) -> bool {
 /// Origins are compared with the `Origin` header byte by byte, so they have to be spelled as browsers spell them.
 pub(super) fn check_site(site: &Site) -> Result<(), String> {
     let name = &site.name;
-    for origin in &site.origins {
+    for origin in site.origins.iter().chain(&site.return_origins) {
         let parsed = Url::parse(origin).ok().filter(is_web);
         let spelled = parsed.map(|url| url.origin().ascii_serialization()).unwrap_or_default();
         if spelled.is_empty() {

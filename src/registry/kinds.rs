@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use url::Url;
 
+use crate::language::Language;
 use crate::money::{Amount, Currency};
 
 /// How a site's visitors are known.
@@ -23,9 +24,17 @@ pub enum VisitorMode {
 pub struct Site {
     /// As reports show it.
     pub name: String,
+    /// As visitors read it on our own pages; empty: the name.
+    #[serde(default)]
+    pub title: String,
+    /// The language of our own pages where the visitor's wish is none of ours.
+    pub language: Option<Language>,
     /// `scheme://host[:port]` of its pages: for CORS and for return URLs.
     #[serde(default)]
     pub origins: Vec<String>,
+    /// Further ones that a form may return to, and no more.
+    #[serde(default)]
+    pub return_origins: Vec<String>,
     /// Where a form without an allowed return URL goes; empty: our own page.
     #[serde(default)]
     pub thank_you: String,
@@ -38,6 +47,11 @@ impl Site {
     pub fn owns_origin(&self, origin: &str) -> bool {
         self.origins.iter().any(|own| own == origin)
     }
+
+    /// True when a form may send the browser to a page there.
+    pub fn returns_to(&self, origin: &str) -> bool {
+        self.origins.iter().chain(&self.return_origins).any(|own| own == origin)
+    }
 }
 
 /// A form.
@@ -48,6 +62,8 @@ pub struct Form {
     pub name: String,
     /// Whose it is.
     pub site: String,
+    /// The language of the page that it stands on, if it isn't the site's.
+    pub language: Option<Language>,
 }
 
 /// A registered link: an ad's or a mail's.

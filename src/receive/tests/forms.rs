@@ -55,7 +55,9 @@ async fn a_receipt_can_be_looked_up_and_a_forged_one_cannot() {
     let receipt = answer.header("leadtrail-receipt").unwrap().to_owned();
     assert_eq!(answer.text(), format!("{{\"receipt\":\"{receipt}\"}}\n"));
     let found = running.get(&format!("/receipt/{receipt}"), &["accept: application/json"]).await;
-    assert_eq!((found.status, found.text()), (200, "{\"status\":\"received\"}\n"));
+    assert!(
+        found.status == 200 && found.text().starts_with("{\"status\":\"received\",\"time\":\"20")
+    );
     let page = running.get(&format!("/receipt/{receipt}"), &["accept: text/html"]).await;
     assert!(page.status == 200 && page.text().contains("Received"));
     let mut forged = receipt.into_bytes();
@@ -88,7 +90,7 @@ async fn the_browser_goes_where_the_site_allows() {
         "success_location",
         "RedirectUrl",
     ] {
-        let expected = if spelling == "RedirectUrl" { (200, None) } else { (303, there.clone()) };
+        let expected = (303, there.clone());
         assert_eq!(
             post("/f/contact", format!("a=1&{spelling}={own}")).await,
             expected,
@@ -199,7 +201,7 @@ async fn bad_bodies_are_refused_by_their_reason() {
         assert!(running.counted("leadtrail_requests_refused_total", &reason) > 0, "{code}");
     }
     let page = running.post("/f/contact", "text/plain", b"a", &["accept: text/html"]).await;
-    assert!(page.text().contains("<small>(unsupported_type)</small>"));
+    assert!(page.text().contains("<code>unsupported_type</code>"));
     let gzip = running.post("/f/contact", URLENCODED, b"a=1", &["content-encoding: gzip"]).await;
     assert_eq!(gzip.status, 415);
     assert!(running.events().is_empty());

@@ -23,6 +23,7 @@ use crate::stop::{self, Stopper};
 mod clicks;
 mod forms;
 mod pixels;
+mod replies;
 mod tallies;
 mod wire;
 

@@ -1,25 +1,32 @@
 //! Replies: every answer that the edge gives is built here.
 //!
 //! In: what became of a request. Out: a response with its headers. Promises: no reply holds a value that the sender gave, but for
-//! the click id in a destination and an origin of the site's own; nothing is cached.
+//! the click id in a destination, an origin of the site's own, and the form on an error page, which gives its sender back what
+//! was typed (`error`); nothing is cached.
+
+mod echo;
+pub mod error;
+pub mod page;
+pub mod texts;
+pub mod thanks;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
-    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
+    HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Response, StatusCode};
-
-use crate::check::Refusal;
 
 /// A whole answer.
 pub type Reply = Response<Full<Bytes>>;
 
 /// The header with the receipt: only ever on an answer whose event is durable.
 pub const RECEIPT: HeaderName = HeaderName::from_static("leadtrail-receipt");
+
+/// The header with a refusal's reference, which `GET /receipt/{reference}` proves.
+pub const REFUSAL: HeaderName = HeaderName::from_static("leadtrail-refusal");
 
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
@@ -98,25 +105,6 @@ fn plain(status: StatusCode, body: impl Into<Bytes>, content_type: &'static str)
     reply
 }
 
-fn html(status: StatusCode, title: &str, text: &str) -> Reply {
-    let page = [
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
-        title,
-        "</title><meta name=\"viewport\" content=\"width=device-width\"></head><body><h1>",
-        title,
-        "</h1><p>",
-        text,
-        "</p></body></html>\n",
-    ]
-    .concat();
-    let mut reply = plain(status, page, "text/html; charset=utf-8");
-    let headers = reply.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(ROBOTS, HeaderValue::from_static("noindex"));
-    reply
-}
-
 /// The pixel.
 pub fn gif(status: StatusCode) -> Reply {
     plain(status, Bytes::from_static(GIF), "image/gif")
@@ -149,43 +137,9 @@ pub fn receipt_json(receipt: &str) -> Reply {
     plain(StatusCode::OK, format!("{{\"receipt\":\"{receipt}\"}}\n"), "application/json")
 }
 
-/// A form's answer where the site has no page of its own.
-pub fn thank_you(receipt: &str) -> Reply {
-    let text = ["We have received it. Your receipt: <code>", receipt, "</code>"].concat();
-    html(StatusCode::OK, "Thank you", &text)
-}
-
-/// What a receipt says: nothing but that the event was received.
-pub fn received(form: Form) -> Reply {
-    match form {
-        Form::Json => plain(StatusCode::OK, "{\"status\":\"received\"}\n", "application/json"),
-        _ => html(StatusCode::OK, "Received", "What this receipt stands for was received."),
-    }
-}
-
 /// Robots stay out: every address here counts something.
 pub fn robots() -> Reply {
     plain(StatusCode::OK, "User-agent: *\nDisallow: /\n", "text/plain")
-}
-
-/// A refusal, in the form that the client can use.
-pub fn refusal(refusal: Refusal, form: Form, retry_after_s: Option<u32>) -> Reply {
-    let (status, code, sentence) = (refusal.status(), refusal.code(), refusal.sentence());
-    let mut reply = match form {
-        Form::Gif => gif(status),
-        Form::Json => {
-            let body = format!("{{\"error\":\"{code}\",\"message\":\"{sentence}\"}}\n");
-            plain(status, body, "application/json")
-        }
-        Form::Html => {
-            let title = status.canonical_reason().unwrap_or("Error");
-            html(status, title, &format!("{sentence} <small>({code})</small>"))
-        }
-    };
-    if let Some(seconds) = retry_after_s {
-        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    reply
 }
 
 /// Adds `Allow` to a [`Refusal::MethodNotAllowed`].
@@ -208,7 +162,7 @@ pub fn share(reply: &mut Reply, origin: Option<&HeaderValue>) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("Leadtrail-Receipt, Retry-After"),
+            HeaderValue::from_static("Leadtrail-Receipt, Leadtrail-Refusal, Retry-After"),
         );
     }
 }
@@ -251,16 +205,5 @@ mod tests {
             (Form::preferred(None, false), Form::preferred(None, true)),
             (Form::Html, Form::Json)
         );
-    }
-
-    #[test]
-    fn a_refusal_names_its_code_in_every_form_of_text() {
-        for refusal in Refusal::ALL {
-            for form in [Form::Html, Form::Json, Form::Gif] {
-                let reply = super::refusal(*refusal, form, Some(5));
-                assert_eq!(reply.status(), refusal.status());
-                assert_eq!(reply.headers()[RETRY_AFTER], "5");
-            }
-        }
     }
 }
