@@ -17,11 +17,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::stop::Stop;
+use crate::telemetry;
 
 /// Connections at once: a few scrapers and an operator.
 const CONNECTIONS_MAX: usize = 64;
@@ -45,12 +48,29 @@ pub struct Check {
     pub run: Probe,
 }
 
+/// The checks' outcomes as a metric, so that an alert needs to scrape one address only.
+pub struct ReadyMetric(pub Arc<[Check]>);
+
+impl std::fmt::Debug for ReadyMetric {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_list().entries(self.0.iter().map(|check| check.name)).finish()
+    }
+}
+
+impl Collector for ReadyMetric {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let passed = |check: &Check| f64::from(u8::from((check.run)().is_ok()));
+        let values = self.0.iter().map(|check| (check.name.to_owned(), passed(check)));
+        telemetry::READY.write_gauge(&mut encoder, values)
+    }
+}
+
 /// What the ops listener shows.
 pub struct Ops {
     /// `Host` headers that are answered: `host` with any port, or `host:port`.
     pub hosts: Vec<String>,
     /// All must pass for `/ready`.
-    pub checks: Vec<Check>,
+    pub checks: Arc<[Check]>,
     /// The metrics of the process.
     pub metrics: Registry,
     /// Once it is asked for, the process is not ready any more.
@@ -185,7 +205,8 @@ mod tests {
             move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("disk is full".into()) };
         let mut metrics = Registry::default();
         crate::receive::tally::Metrics::new(&mut metrics);
-        let checks = vec![Check { name: "journal", run: Box::new(run) }];
+        let checks: Arc<[Check]> = vec![Check { name: "journal", run: Box::new(run) }].into();
+        metrics.register_collector(Box::new(ReadyMetric(checks.clone())));
         let hosts = vec!["127.0.0.1".into(), "ops.example:9080".into()];
         tokio::spawn(serve(listener, Arc::new(Ops { hosts, checks, metrics, draining }), ended));
         Running { address, healthy, drain, _end: end }
@@ -248,8 +269,14 @@ mod tests {
             "{reply}"
         );
         assert!(reply.ends_with("# EOF\n"));
-        for metric in crate::telemetry::METRICS {
+        for metric in telemetry::METRICS.iter().filter(|metric| {
+            matches!(metric.shown, telemetry::Shown::Edge | telemetry::Shown::Everywhere)
+        }) {
             assert!(reply.contains(&format!("# TYPE {} ", metric.name)), "{}", metric.name);
         }
+        assert!(reply.contains("leadtrail_ready{check=\"journal\"} 1"), "{reply}");
+        running.healthy.store(false, Ordering::Relaxed);
+        let sick = get(&running, "GET", "/metrics", "127.0.0.1").await;
+        assert!(sick.contains("leadtrail_ready{check=\"journal\"} 0"), "{sick}");
     }
 }

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -34,6 +34,20 @@ const WAIT: Duration = Duration::from_millis(200);
 
 /// How long a worker has to let go at a stop: longer than one insert takes.
 const RELEASE: Duration = Duration::from_secs(40);
+
+/// How often the journal's end and the room it takes are looked at, for the lag.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The journal to read.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its folder.
+    pub directory: PathBuf,
+    /// How long it keeps what is consumed.
+    pub keep: Duration,
+    /// Bytes that it may take.
+    pub bytes_max: u64,
+}
 
 /// Why the journal can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -85,13 +99,14 @@ fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Lo
     move |source| LogError::File { action, path: path.to_owned(), source }
 }
 
-/// Reads the journal in `directory` until `stop`; runs in a thread of its own.
+/// Reads the journal until `stop`; runs in a thread of its own.
 pub fn read(
-    directory: &Path,
+    source: &Source,
     health: &Arc<Health>,
     spawn: &(dyn Fn(Assignment) + Send + Sync),
     stop: &watch::Receiver<bool>,
 ) -> Result<(), LogError> {
+    let directory = source.directory.as_path();
     let lock = lock(directory)?;
     let mut reader = DiskReader::open(directory)?;
     let border = take_up(directory, &reader)?;
@@ -102,6 +117,7 @@ pub fn read(
         "journal taken up"
     );
     health.assigned(0, border.from);
+    health.log_keeps(Some(source.keep));
     let (entries, receiver) = mpsc::channel(RECORDS_WAITING_MAX);
     let (revoke, revoked) = watch::channel(false);
     let (released, release) = std_mpsc::channel();
@@ -119,7 +135,7 @@ pub fn read(
         revoked,
         released,
     });
-    let outcome = pump(&mut reader, border.from, &entries, stop);
+    let outcome = pump(&mut reader, border.from, &entries, (source, health), stop);
     // The worker may have ended already, with nobody left to tell.
     let _ = revoke.send(true);
     drop(entries);
@@ -137,9 +153,15 @@ fn pump(
     reader: &mut DiskReader,
     mut offset: u64,
     entries: &mpsc::Sender<Entry>,
+    (source, health): (&Source, &Health),
     stop: &watch::Receiver<bool>,
 ) -> Result<(), LogError> {
+    let mut look_at = Instant::now();
     while !*stop.borrow() && !entries.is_closed() {
+        if Instant::now() >= look_at {
+            look_at = Instant::now() + LOOK;
+            look(reader, source, health, offset)?;
+        }
         if entries.capacity() < READ_ENTRIES {
             // The worker is behind: it empties thousands of entries at a time.
             std::thread::sleep(Duration::from_millis(5));
@@ -155,6 +177,16 @@ fn pump(
             }
         }
     }
+    Ok(())
+}
+
+/// Tells how much of the journal is not stored yet.
+fn look(reader: &DiskReader, source: &Source, health: &Health, read: u64) -> Result<(), LogError> {
+    let end = reader.end()?;
+    health.log_end(0, end);
+    let stored = health.partitions().get(&0).map_or(read, |health| health.position);
+    let bytes = if stored < end { reader.bytes_from(stored)? } else { 0 };
+    health.log_holds(bytes, source.bytes_max);
     Ok(())
 }
 

@@ -9,12 +9,12 @@ pub mod batch;
 pub mod disk;
 pub mod health;
 pub mod kafka;
+pub mod metrics;
 mod refused;
 mod resent;
 mod worker;
 mod writer;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::config::{Config, Home};
 use crate::consume::assignment::{Assignment, Entry};
 use crate::consume::batch::{Batch, Bounds};
 use crate::consume::health::Health;
+use crate::consume::metrics::Metrics;
 use crate::enrich::Enricher;
 use crate::event::Event;
 use crate::ids::now_millis;
@@ -33,6 +34,12 @@ use crate::store::{StoreError, Warehouse};
 
 /// Waits before a log's home is taken up anew after an error.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often the warehouse is asked whether it is there: what has nothing to store should know it too.
+const PING: Duration = Duration::from_secs(3);
+
+/// How long an answer to that may take.
+const PING_MAX: Duration = Duration::from_secs(5);
 
 /// What every worker needs.
 pub struct Pipeline {
@@ -44,6 +51,8 @@ pub struct Pipeline {
     pub keys: Arc<Keys>,
     /// How it is getting on.
     pub health: Arc<Health>,
+    /// What it has done.
+    pub metrics: Metrics,
 }
 
 impl Pipeline {
@@ -107,6 +116,15 @@ fn event_time(payload: &[u8]) -> Option<i64> {
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
+/// When an event was received, without reading the whole record: the time in the id at the head of what `Event::to_record` wrote.
+fn received_ms(entry: &Entry) -> Option<i64> {
+    const HEAD: &[u8] = b"{\"v\":1,\"id\":\"";
+    let Entry::Record { payload, .. } = entry else { return None };
+    let id = payload.strip_prefix(HEAD)?.first_chunk::<13>()?;
+    let digits = [&id[..8], &id[9..]].concat();
+    i64::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()
+}
+
 /// The calendar month of a time in UTC, as a number: the table partition.
 fn month(millis: i64) -> i32 {
     let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
@@ -122,8 +140,13 @@ pub async fn run(config: &Config, pipeline: Arc<Pipeline>, stop: watch::Receiver
         age: Duration::from_millis(config.consumer.batch_age_ms),
     };
     let home = config.log.home;
-    let directory: PathBuf = config.journal_dir();
+    let journal = disk::Source {
+        directory: config.journal_dir(),
+        keep: Duration::from_secs(config.journal.keep_hours * 3600),
+        bytes_max: config.journal.bytes_max,
+    };
     let settings = config.kafka.clone();
+    tokio::spawn(watch_warehouse(pipeline.clone(), stop.clone()));
     let runtime = tokio::runtime::Handle::current();
     let health = pipeline.health.clone();
     let spawn_worker = move |assignment: Assignment| {
@@ -134,9 +157,9 @@ pub async fn run(config: &Config, pipeline: Arc<Pipeline>, stop: watch::Receiver
         let spawn: kafka::Spawn = Box::new(spawn_worker);
         while !*stop.borrow() {
             let outcome = match home {
-                Home::Disk => disk::read(&directory, &health, spawn.as_ref(), &stop)
+                Home::Disk => disk::read(&journal, &health, spawn.as_ref(), &stop)
                     .map_err(|error| error.to_string()),
-                Home::Kafka => kafka::read(&settings, health.clone(), &spawn, &stop)
+                Home::Kafka => kafka::read(&settings, &health, &spawn, &stop)
                     .map_err(|error| error.to_string()),
             };
             match outcome {
@@ -154,6 +177,19 @@ pub async fn run(config: &Config, pipeline: Arc<Pipeline>, stop: watch::Receiver
     }
 }
 
+/// Asks the warehouse every few seconds whether it is there, until `stop`.
+async fn watch_warehouse(pipeline: Arc<Pipeline>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let answer = match tokio::time::timeout(PING_MAX, pipeline.warehouse.ping()).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("a ping had no answer within {} s", PING_MAX.as_secs())),
+        };
+        pipeline.health.warehouse_answered(answer);
+        // Ends early at the stop; a stopper that is gone is one too.
+        let _ = tokio::time::timeout(PING, stop.wait_for(|stopped| *stopped)).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +201,9 @@ mod tests {
         let event = sample(EventType::Click, EventId::from_parts(1_790_000_000_123, 1, 1));
         assert_eq!(event_time(&event.to_record()), Some(1_790_000_000_123));
         assert_eq!(event_time(b"\xff\"event_time\":"), None);
+        let entry = |payload| Entry::Record { offset: 0, payload, resent: false };
+        assert_eq!(received_ms(&entry(event.to_record())), Some(1_790_000_000_123));
+        assert_eq!(received_ms(&entry(b"{\"v\":1,\"id\":\"\xff".to_vec())), None);
     }
 
     #[test]

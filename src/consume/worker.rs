@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::consume::Pipeline;
 use crate::consume::assignment::{Assignment, Border, Entry, KeepError, fingerprint};
 use crate::consume::batch::{Batch, Bounds, Gatherer};
+use crate::consume::metrics::Retry;
 use crate::consume::writer::{BatchWriter, WriteError};
-use crate::ids::now_millis;
+use crate::consume::{Pipeline, received_ms};
 
 /// An idle partition's border is closed after this long, so that its next owner need not look.
 const CLOSE_AFTER: Duration = Duration::from_secs(1);
@@ -102,6 +102,11 @@ impl Worker {
                 Next::Entry(entry) if entry.offset() < self.position => {}
                 Next::Entry(entry) => {
                     let month = self.pipeline.table_partition(&entry);
+                    if let Some(received_ms) =
+                        gatherer.is_empty().then(|| received_ms(&entry)).flatten()
+                    {
+                        self.pipeline.health.waiting(self.assignment.partition, received_ms);
+                    }
                     if let Err(entry) = gatherer.push(entry, month, Instant::now()) {
                         self.pending = Some(entry);
                         break;
@@ -128,7 +133,12 @@ impl Worker {
                     self.pending = Some(entry);
                     return Some(batch);
                 }
-                Next::Entry(entry) => batch.entries.push(entry),
+                Next::Entry(entry) => {
+                    if let Some(received_ms) = received_ms(&entry) {
+                        self.pipeline.health.waiting(self.assignment.partition, received_ms);
+                    }
+                    batch.entries.push(entry);
+                }
             }
         }
     }
@@ -143,15 +153,21 @@ impl Worker {
         };
         self.closed = false;
         let pipeline = self.pipeline.clone();
+        pipeline.metrics.border(must_look);
         let mut writer = BatchWriter::new(&pipeline, self.assignment.partition, border, batch);
         let mut wait = BACKOFF.0;
         loop {
-            match self.assignment.keeper.keep(border).await {
+            let retry = match self.assignment.keeper.keep(border).await {
                 Ok(()) => match writer.write(must_look, &self.assignment.revoked).await {
                     Ok(()) => break,
                     Err(WriteError::Revoked) => return false,
                     Err(error) => {
                         tracing::warn!(partition = self.assignment.partition, from = batch.from, to = batch.to, %error, "batch taken up anew");
+                        if matches!(error, WriteError::TooLate) {
+                            Retry::TooLate
+                        } else {
+                            Retry::Warehouse
+                        }
                     }
                 },
                 Err(KeepError::Lost(reason)) => {
@@ -164,10 +180,12 @@ impl Worker {
                         reason,
                         "border not kept; trying again"
                     );
+                    Retry::Border
                 }
-            }
+            };
             must_look = true;
-            self.pipeline.health.stuck(self.assignment.partition);
+            pipeline.metrics.retried(retry);
+            pipeline.health.stuck(self.assignment.partition);
             if self.pause(wait).await {
                 return false;
             }
@@ -177,7 +195,8 @@ impl Worker {
         if let Some(Entry::Record { payload, .. }) = batch.entries.last() {
             self.fingerprint = fingerprint(payload);
         }
-        self.pipeline.health.progress(self.assignment.partition, batch.to, now_millis());
+        let oldest = self.pending.as_ref().and_then(received_ms);
+        pipeline.health.progress(self.assignment.partition, batch.to, oldest);
         true
     }
 
@@ -205,7 +224,7 @@ impl Worker {
                 tracing::debug!(partition = self.assignment.partition, %error, "border left open");
             }
         }
-        self.pipeline.health.progress(self.assignment.partition, self.position, now_millis());
+        self.pipeline.health.progress(self.assignment.partition, self.position, None);
     }
 }
 

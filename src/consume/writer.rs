@@ -5,7 +5,7 @@
 //! refuses go to the dead letters first, the others under the batch's token; what is there already is not inserted again.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clickhouse::Row as ClientRow;
 use rustix::time::{ClockId, clock_gettime};
@@ -98,7 +98,7 @@ impl<'a> BatchWriter<'a> {
         }
         outcome?;
         attempt.record(self.batch, rows.dead.len()).await?;
-        self.pipeline.health.stored(rows.events.len(), rows.dead.len());
+        self.pipeline.metrics.stored(self.batch, rows);
         Ok(())
     }
 }
@@ -249,7 +249,10 @@ impl Attempt<'_> {
         if boot_millis() >= self.send_until {
             return Err(WriteError::TooLate);
         }
-        Ok(self.pipeline.warehouse.insert(table, rows.iter().copied(), token).await?)
+        let begun = Instant::now();
+        self.pipeline.warehouse.insert(table, rows.iter().copied(), token).await?;
+        self.pipeline.metrics.inserted(table, begun.elapsed().as_secs_f64());
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -74,6 +74,25 @@ pub async fn ensure_topics(settings: &Kafka) -> Result<(), KafkaError> {
         }
     }
     Ok(())
+}
+
+/// How long the events' topic keeps its records; `None`: for ever.
+pub async fn retention(
+    settings: &Kafka,
+    answer_max: Duration,
+) -> Result<Option<Duration>, KafkaError> {
+    let admin: AdminClient<DefaultClientContext> = client_config(settings).create()?;
+    let options = AdminOptions::new().request_timeout(Some(answer_max));
+    let asked = [ResourceSpecifier::Topic(&settings.topic)];
+    let mut retention = None;
+    for answer in admin.describe_configs(&asked, &options).await? {
+        let topic = answer.map_err(KafkaError::AdminOp)?;
+        let entry = topic.entries.iter().find(|entry| entry.name == "retention.ms");
+        // -1 is for ever.
+        let ms = entry.and_then(|entry| entry.value.as_ref()?.parse::<u64>().ok());
+        retention = ms.map(Duration::from_millis);
+    }
+    Ok(retention)
 }
 
 /// Says whether the topic exists, or why that can't be told.

@@ -87,7 +87,7 @@ impl Metrics {
     pub fn new(registry: &mut Registry) -> Self {
         let mut by_kind = |metric: telemetry::Metric| {
             let family = Family::<[(&'static str, &'static str); 1], Counter>::default();
-            registry.register(metric.name, metric.help, family.clone());
+            metric.register(registry, family.clone());
             move |door: Door| family.get_or_create_owned(&[("kind", door.word())])
         };
         let received = by_kind(telemetry::RECEIVED);
@@ -96,7 +96,7 @@ impl Metrics {
         let abandoned = by_kind(telemetry::ABANDONED);
         let mut by_reason = |metric: telemetry::Metric| {
             let family = Family::<[(&'static str, &'static str); 2], Counter>::default();
-            registry.register(metric.name, metric.help, family.clone());
+            metric.register(registry, family.clone());
             move |door: Door, reason: &'static str| {
                 family.get_or_create_owned(&[("kind", door.word()), ("reason", reason)])
             }
@@ -104,8 +104,7 @@ impl Metrics {
         let refused = by_reason(telemetry::REFUSED);
         let unrecorded = by_reason(telemetry::UNRECORDED);
         let connections = Gauge::default();
-        let metric = telemetry::CONNECTIONS;
-        registry.register(metric.name, metric.help, connections.clone());
+        telemetry::CONNECTIONS.register(registry, connections.clone());
         let row = |door: &Door| Row {
             received: received(*door),
             accepted: accepted(*door),

@@ -43,8 +43,8 @@ pub fn consume(config: Config) -> Result<ExitCode> {
         let config = &installation.config;
         let warehouse = installation.warehouse(Role::Ingest)?;
         parts::check_schema(config, &warehouse).await?;
-        let consumer = parts::Consumer::open(&installation, warehouse)?;
-        let metrics = parts::Metrics::default();
+        let mut metrics = parts::Metrics::default();
+        let consumer = parts::Consumer::open(&installation, warehouse, &mut metrics)?;
         let listen = (config.consumer.ops_listen, "consumer.ops_listen");
         let ops = parts::Ops::start(config, listen, metrics, consumer.checks(), &stop).await?;
         tracing::info!(log = ?config.log.home, "consumer ready");
@@ -59,11 +59,11 @@ pub fn settle(config: Config, once: bool) -> Result<ExitCode> {
         let config = &installation.config;
         let warehouse = installation.warehouse(Role::Ingest)?;
         parts::check_schema(config, &warehouse).await?;
-        let settle = parts::Settle::open(&installation, &warehouse)?;
+        let mut metrics = parts::Metrics::default();
+        let settle = parts::Settle::open(&installation, &warehouse, &mut metrics)?;
         if once {
             return settle.run_once(&stop).await;
         }
-        let metrics = parts::Metrics::default();
         let listen = (config.settle.ops_listen, "settle.ops_listen");
         let ops = parts::Ops::start(config, listen, metrics, settle.checks(), &stop).await?;
         tracing::info!("settle ready");

@@ -33,9 +33,6 @@ use crate::store::{Server, Warehouse};
 /// How long the producer has at a stop to deliver what it has; the rest is in the spill.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Settling that fails for this long isn't healthy.
-const SETTLE_FAILING_MAX_MS: i64 = 30_000;
-
 /// A process' metrics.
 pub type Metrics = prometheus_client::registry::Registry;
 
@@ -189,17 +186,32 @@ pub struct Consumer {
 
 impl Consumer {
     /// Opens the place database and the rules.
-    pub fn open(installation: &Installation, warehouse: Warehouse) -> Result<Self> {
+    pub fn open(
+        installation: &Installation,
+        warehouse: Warehouse,
+        metrics: &mut Metrics,
+    ) -> Result<Self> {
         let enricher = tokio::task::block_in_place(|| Enricher::open(&installation.config.enrich))?;
         let health = Arc::new(Health::default());
-        let pipeline = Pipeline { warehouse, enricher, keys: installation.keys.clone(), health };
+        let metrics = consume::metrics::Metrics::new(metrics, health.clone());
+        let keys = installation.keys.clone();
+        let pipeline = Pipeline { warehouse, enricher, keys, health, metrics };
         Ok(Self { pipeline: Arc::new(pipeline) })
     }
 
     /// What `/ready` asks.
     pub fn checks(&self) -> Vec<Check> {
-        let health = self.pipeline.health.clone();
-        vec![Check { name: "consumer", run: Box::new(move || health.ready()) }]
+        let check = |name, ask: fn(&Health) -> Result<(), String>| {
+            let health = self.pipeline.health.clone();
+            Check { name, run: Box::new(move || ask(&health)) }
+        };
+        vec![
+            check("log", Health::reads),
+            check("partitions", Health::advances),
+            check("storing", Health::stores),
+            check("retention", Health::keeps_up),
+            check("warehouse", Health::warehouse_is_there),
+        ]
     }
 
     /// Consumes until the stop.
@@ -216,10 +228,15 @@ pub struct Settle {
 
 impl Settle {
     /// Joins the election of those who may settle.
-    pub fn open(installation: &Installation, warehouse: &Warehouse) -> Result<Self> {
+    pub fn open(
+        installation: &Installation,
+        warehouse: &Warehouse,
+        metrics: &mut Metrics,
+    ) -> Result<Self> {
         let config = &installation.config;
         let client = warehouse.client().clone();
         let settler = Settler::new(client, &installation.registry, settle::Settings::of(config));
+        settler.health().register(metrics);
         let versions = match config.log.home {
             Home::Disk => Versions::Counter(Counter::open(&config.data_dir)?),
             Home::Kafka => Versions::Election(Election::join(&config.kafka)?),
@@ -230,12 +247,7 @@ impl Settle {
     /// What `/ready` asks.
     pub fn checks(&self) -> Vec<Check> {
         let health = self.settler.health();
-        let run = move || match health.failing_since_ms() {
-            Some(since) if now_millis() - since > SETTLE_FAILING_MAX_MS => {
-                Err(format!("settling has failed for {} s", (now_millis() - since) / 1000))
-            }
-            _ => Ok(()),
-        };
+        let run = move || health.ready();
         vec![Check { name: "settle", run: Box::new(run) }]
     }
 
@@ -286,11 +298,13 @@ impl Ops {
     pub async fn start(
         config: &Config,
         (listen, key): (SocketAddr, &str),
-        metrics: Metrics,
+        mut metrics: Metrics,
         checks: Vec<Check>,
         draining: &Stop,
     ) -> Result<Self> {
         let listener = bind(listen, key)?;
+        let checks: Arc<[Check]> = checks.into();
+        metrics.register_collector(Box::new(ops::ReadyMetric(checks.clone())));
         let hosts = config.ops.hosts.clone();
         let ops = ops::Ops { hosts, checks, metrics, draining: draining.clone() };
         let (stopper, stop) = stop::channel();

@@ -58,7 +58,7 @@ impl Running {
     async fn start(
         installation: Arc<Installation>,
         with_demo: bool,
-        metrics: Metrics,
+        mut metrics: Metrics,
         mut checks: Vec<crate::ops::Check>,
         signals: &Stop,
     ) -> Result<Self> {
@@ -70,6 +70,9 @@ impl Running {
             false => None,
         };
         let engine = start_engine(&installation).await?;
+        if let Some(engine) = &engine {
+            metrics.register_collector(Box::new(engine.gauges()));
+        }
         let warehouse = installation.warehouse(Role::Ingest)?;
         let admin = installation.warehouse(Role::Admin)?;
         let fresh = schema::apply(admin.client(), &Dialect::of(config)).await?;
@@ -80,8 +83,8 @@ impl Running {
             parts::ensure_topics(&config.kafka).await;
         }
         let (stopper, stop) = stop::channel();
-        let consumer = Consumer::open(&installation, warehouse.clone())?;
-        let settle = Settle::open(&installation, &warehouse)?;
+        let consumer = Consumer::open(&installation, warehouse.clone(), &mut metrics)?;
+        let settle = Settle::open(&installation, &warehouse, &mut metrics)?;
         checks.extend(consumer.checks());
         checks.extend(settle.checks());
         let listen = (config.ops.listen, "ops.listen");

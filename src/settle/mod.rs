@@ -24,20 +24,19 @@
 //! ahead of the others.
 
 mod election;
+mod health;
 mod ranges;
 mod statements;
 mod terms;
 mod versions;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 use tokio::sync::OnceCell;
 
 use crate::config::Config;
-use crate::ids::now_millis;
 use crate::registry::Registry;
 use crate::settle::ranges::Plan;
 use crate::settle::statements::Statements;
@@ -45,6 +44,7 @@ use crate::settle::terms::Terms;
 use crate::stop::Stop;
 
 pub use crate::settle::election::Election;
+pub use crate::settle::health::Health;
 pub use crate::settle::versions::{Counter, VersionError, Versions};
 
 /// Records that one run covers, or one batch more: settled in about a second, and few enough to be done again.
@@ -52,6 +52,9 @@ const RECORDS_MAX: u64 = 100_000;
 
 /// The longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// A process that doesn't lead after this long stands by, and says so again as often.
+const STANDBY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a run was not finished. The next one does it again.
 #[derive(Debug, thiserror::Error)]
@@ -115,70 +118,8 @@ pub struct RunReport {
     pub more: bool,
     /// Partitions where a later batch is stored and the one before it isn't.
     pub gaps: usize,
-}
-
-/// How settling is getting on, for `/ready` and `/metrics`.
-#[derive(Debug, Default)]
-pub struct Health {
-    leads: AtomicBool,
-    runs: AtomicU64,
-    records: AtomicU64,
-    conversions: AtomicU64,
-    gaps: AtomicU64,
-    caught_up_at_ms: AtomicI64,
-    failing_since_ms: AtomicI64,
-}
-
-impl Health {
-    /// True while this process settles; a standby is healthy too.
-    pub fn leads(&self) -> bool {
-        self.leads.load(Ordering::Relaxed)
-    }
-
-    /// Runs that settled something, the log records that they covered, the conversions that they settled.
-    pub fn totals(&self) -> (u64, u64, u64) {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (read(&self.runs), read(&self.records), read(&self.conversions))
-    }
-
-    /// Partitions that wait for an earlier batch.
-    pub fn gaps(&self) -> u64 {
-        self.gaps.load(Ordering::Relaxed)
-    }
-
-    /// When there was last nothing left to settle, in milliseconds since 1970; 0: never yet.
-    pub fn caught_up_at_ms(&self) -> i64 {
-        self.caught_up_at_ms.load(Ordering::Relaxed)
-    }
-
-    /// Since when no run succeeds, in milliseconds since 1970.
-    pub fn failing_since_ms(&self) -> Option<i64> {
-        Some(self.failing_since_ms.load(Ordering::Relaxed)).filter(|since| *since != 0)
-    }
-
-    fn ran(&self, report: &RunReport) {
-        self.runs.fetch_add(u64::from(report.version.is_some()), Ordering::Relaxed);
-        self.records.fetch_add(report.records, Ordering::Relaxed);
-        self.conversions.fetch_add(report.conversions, Ordering::Relaxed);
-        let gaps = u64::try_from(report.gaps).unwrap_or(u64::MAX);
-        let before = self.gaps.swap(gaps, Ordering::Relaxed);
-        if before != gaps {
-            tracing::warn!(partitions = gaps, "settle: partitions that wait for an earlier batch");
-        }
-        if !report.more {
-            self.caught_up_at_ms.store(now_millis(), Ordering::Relaxed);
-        }
-        if self.failing_since_ms.swap(0, Ordering::Relaxed) != 0 {
-            tracing::info!("settle: runs succeed again");
-        }
-    }
-
-    fn failed(&self, error: &SettleError) {
-        let since = &self.failing_since_ms;
-        if since.compare_exchange(0, now_millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            tracing::warn!(%error, "settle: runs fail");
-        }
-    }
+    /// Stored records that were not settled when the run began.
+    pub unsettled: u64,
 }
 
 /// Settles what changed.
@@ -210,10 +151,12 @@ impl Settler {
     /// # Errors
     /// When a statement fails, there is no version, or another process leads now. Whatever was written is replaced by the next run.
     pub async fn run_once(&self, versions: &mut Versions) -> Result<RunReport, SettleError> {
+        let begun = Instant::now();
         let plan = self.plan().await?;
-        let mut report = RunReport { gaps: plan.gaps.len(), ..RunReport::default() };
+        let mut report =
+            RunReport { gaps: plan.gaps.len(), unsettled: plan.unsettled, ..RunReport::default() };
         if plan.ranges.is_empty() {
-            self.health.ran(&report);
+            self.health.ran(&report, begun.elapsed());
             return Ok(report);
         }
         let floor = *self.floor.get_or_try_init(|| self.prepare()).await?;
@@ -226,11 +169,12 @@ impl Settler {
             records: plan.records,
             more: plan.more,
             gaps: plan.gaps.len(),
+            unsettled: plan.unsettled,
             ..report
         };
         report.conversions = self.settle(version, &plan, versions).await?;
         self.statements.write_positions(version, &plan, versions).await?;
-        self.health.ran(&report);
+        self.health.ran(&report, begun.elapsed());
         Ok(report)
     }
 
@@ -276,10 +220,10 @@ pub async fn run_loop(settler: &Settler, versions: &mut Versions, stop: &Stop) {
     let mut pause = settler.settings.interval;
     while !stop.is_stopped() {
         let began = Instant::now();
-        let outcome = match versions.lead(stop).await {
+        let outcome = match lead(settler, versions, stop).await {
             Ok(false) => break,
             Ok(true) => {
-                settler.health.leads.store(true, Ordering::Relaxed);
+                settler.health.leading(true);
                 settler.run_once(versions).await
             }
             Err(error) => Err(error.into()),
@@ -294,7 +238,7 @@ pub async fn run_loop(settler: &Settler, versions: &mut Versions, stop: &Stop) {
             }
             // Standing by again is no failure.
             Err(SettleError::Version(VersionError::Lost) | SettleError::Overtaken { .. }) => {
-                settler.health.leads.store(false, Ordering::Relaxed);
+                settler.health.leading(false);
             }
             Err(error) => {
                 settler.health.failed(&error);
@@ -306,5 +250,21 @@ pub async fn run_loop(settler: &Settler, versions: &mut Versions, stop: &Stop) {
             () = tokio::time::sleep(pause) => {}
         }
     }
-    settler.health.leads.store(false, Ordering::Relaxed);
+    settler.health.leading(false);
+}
+
+/// Waits for its turn, and says meanwhile that it stands by.
+async fn lead(
+    settler: &Settler,
+    versions: &mut Versions,
+    stop: &Stop,
+) -> Result<bool, VersionError> {
+    loop {
+        match tokio::time::timeout(STANDBY_AFTER, versions.lead(stop)).await {
+            Ok(outcome) => return outcome,
+            Err(_) => {
+                settler.health.leading(false);
+            }
+        }
+    }
 }

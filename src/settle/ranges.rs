@@ -58,6 +58,8 @@ pub(super) struct Plan {
     pub more: bool,
     /// Partitions whose next batch doesn't follow: something before it isn't stored yet.
     pub gaps: Vec<Range>,
+    /// Records of all batches that lie behind the positions, as far as one look reads.
+    pub unsettled: u64,
 }
 
 /// The batches of one partition, in order, and how many of them are taken.
@@ -99,6 +101,7 @@ impl Plan {
             ((position.log_epoch, position.log_partition), position.next_offset)
         };
         let mut plan = Self { ends: positions.iter().map(known).collect(), ..Self::default() };
+        plan.unsettled = batches.iter().map(|batch| u64::from(batch.record_count)).sum();
         let partition_of = |batch: &Batch| (batch.log_epoch, batch.log_partition);
         let mut queues: Vec<(Partition, Queue<'_>)> = batches
             .chunk_by(|one, next| partition_of(one) == partition_of(next))
@@ -186,7 +189,7 @@ mod tests {
         let batches = [batch(0, 10, 20), batch(0, 20, 25), batch(0, 30, 40), batch(1, 5, 6)];
         let plan = Plan::new(&[position(0, 10)], &batches, 1_000);
         assert_eq!(spans(&plan), [(0, 10, 25), (1, 5, 6)]);
-        assert_eq!((plan.records, plan.more), (16, false));
+        assert_eq!((plan.records, plan.unsettled, plan.more), (16, 26, false));
         assert_eq!(plan.gaps, [Range { partition: (1, 0), from: 25, end: 30 }]);
         assert_eq!(plan.ends, BTreeMap::from([((1, 0), 25), ((1, 1), 6)]));
     }

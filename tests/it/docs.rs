@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use leadtrail::config::DEFAULTS;
+use leadtrail::telemetry::{METRICS, Sort};
 
 const README: &str = include_str!("../../README.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
+const ALERTS: &str = include_str!("../../deploy/alerts.yml");
 const CHECK: &str = include_str!("../../src/check/mod.rs");
 
 /// The table of all keys, from the built-in file: one row a section, one a key.
@@ -38,6 +40,50 @@ fn the_readme_has_every_config_key_with_its_default_and_why() {
         README[begin..end] == table,
         "README.md and config/leadtrail.toml differ; the table has to be:\n{table}"
     );
+}
+
+/// A metric as it is asked for: counters end in `_total`.
+fn scraped(metric: &leadtrail::telemetry::Metric) -> String {
+    let end = if metric.sort == Sort::Counter { "_total" } else { "" };
+    format!("{}{end}", metric.name)
+}
+
+#[test]
+fn the_readme_has_every_metric() {
+    let mut table = String::from("| metric | of | labels | what |\n|---|---|---|---|\n");
+    for metric in METRICS {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let (name, shown) = (scraped(metric), format!("{:?}", metric.shown).to_lowercase());
+        writeln!(table, "| `{name}` | {shown} | {} | {} |", labels.join(", "), metric.help)
+            .unwrap();
+    }
+    assert!(
+        README.contains(&format!("{table}\n")),
+        "README.md and src/telemetry.rs differ; the table has to be:\n{table}"
+    );
+}
+
+#[test]
+fn alerts_speak_of_metrics_that_exist_and_of_every_readiness_condition() {
+    let expressions = ALERTS.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+    let mut names = Vec::new();
+    for expression in expressions {
+        let words = expression.split(|at: char| !at.is_ascii_alphanumeric() && at != '_');
+        names.extend(words.filter(|word| word.starts_with("leadtrail_")));
+    }
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let name = name.strip_suffix("_bucket").unwrap_or(name);
+        assert!(METRICS.iter().any(|metric| scraped(metric) == name), "no metric is called {name}");
+    }
+    let begin = README.find("| check | fails when |").unwrap();
+    let rows = README[begin..].lines().skip(2).take_while(|line| line.starts_with('|'));
+    let checks: Vec<&str> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+    assert!(checks.contains(&"journal") && checks.contains(&"settle"), "{checks:?}");
+    for check in checks {
+        let rule = format!("leadtrail_ready{{check=\"{check}\"}} == 0");
+        assert!(ALERTS.contains(&rule), "deploy/alerts.yml has no rule for the check {check}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod faults;
 mod kafka;
+mod readiness;
 mod story;
 
 use std::time::Duration;

@@ -7,9 +7,11 @@
 
 mod group;
 mod keeper;
+mod lag;
 mod offsets;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
 
@@ -65,16 +67,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Reads the topic as a member of the group until `stop`; runs in a thread of its own.
 pub fn read(
     settings: &Kafka,
-    health: Arc<Health>,
+    health: &Arc<Health>,
     spawn: &Spawn,
     stop: &watch::Receiver<bool>,
 ) -> Result<(), LogError> {
+    let runtime = tokio::runtime::Handle::current();
     let context = Context {
         topic: settings.topic.clone(),
         held: Mutex::new(HashMap::new()),
         failure: Mutex::new(None),
         look_again: Mutex::new(None),
-        health,
+        health: health.clone(),
     };
     let consumer: BaseConsumer<Context> = consumer_config(settings)
         .create_with_context(context)
@@ -83,9 +86,14 @@ pub fn read(
         .subscribe(&[&settings.topic])
         .map_err(|source| LogError::Client { action: "subscribe", source })?;
     let reader = Reader { consumer: Arc::new(consumer), topic: &settings.topic, spawn };
-    let outcome = reader.turn_until(stop);
-    reader.consumer.context().let_go();
-    outcome
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| lag::watch(&reader.consumer, settings, health, &runtime, &ended));
+        let outcome = reader.turn_until(stop);
+        reader.consumer.context().let_go();
+        ended.store(true, Ordering::Relaxed);
+        outcome
+    })
 }
 
 fn consumer_config(settings: &Kafka) -> ClientConfig {

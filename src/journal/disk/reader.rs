@@ -138,6 +138,18 @@ impl DiskReader {
         }
     }
 
+    /// Bytes of the segments that hold `offset` and what comes after it: what can't be given up while `offset` is not consumed.
+    pub fn bytes_from(&self, offset: u64) -> Result<u64, ReadError> {
+        let firsts = self.segments()?;
+        let begin = firsts.iter().rposition(|first| *first <= offset).unwrap_or(0);
+        let mut bytes = 0;
+        for first in &firsts[begin..] {
+            // One that was deleted since it was listed holds nothing any more.
+            bytes += std::fs::metadata(self.path(*first)).map_or(0, |metadata| metadata.len());
+        }
+        Ok(bytes)
+    }
+
     /// How far the consumer has told that it needs nothing any more, if it ever did.
     pub fn consumed(&self) -> Result<Option<u64>, ReadError> {
         match directory::read_mark(&self.directory, Mark::Consumed, self.seal) {

@@ -29,8 +29,12 @@ mod sandbox;
 mod tokens;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -41,6 +45,8 @@ pub use config::PERSONAL_TABLES;
 pub use error::EngineError;
 pub use port::{Holder, holder_of};
 pub use sandbox::Sandbox;
+
+use crate::telemetry;
 
 use access::Kept;
 use layout::Layout;
@@ -91,6 +97,7 @@ impl EngineSettings {
 pub struct Engine {
     access: Access,
     pid: watch::Receiver<Option<u32>>,
+    restarts: Arc<AtomicU64>,
     stop: oneshot::Sender<()>,
     supervisor: JoinHandle<Result<(), EngineError>>,
 }
@@ -121,9 +128,11 @@ impl Engine {
         let (pid_sender, pid) = watch::channel(Some(process.pid()));
         let (stop, stopped) = oneshot::channel();
         let access = kept.access();
-        let plan = Plan { settings, layout, kept, pid: pid_sender, _lock: lock };
+        let restarts = Arc::new(AtomicU64::new(0));
+        let again = restarts.clone();
+        let plan = Plan { settings, layout, kept, pid: pid_sender, restarts: again, _lock: lock };
         let supervisor = tokio::spawn(supervise(plan, process, stopped));
-        Ok(Self { access, pid, stop, supervisor })
+        Ok(Self { access, pid, restarts, stop, supervisor })
     }
 
     /// How to reach it. The same at every start on this folder (the port too, unless somebody else took it).
@@ -136,12 +145,33 @@ impl Engine {
         *self.pid.borrow()
     }
 
+    /// Whether it runs and how often it was started again, as metrics.
+    pub fn gauges(&self) -> EngineGauges {
+        EngineGauges { pid: self.pid.clone(), restarts: self.restarts.clone() }
+    }
+
     /// Stops the engine cleanly; one that does not stop in time is killed, which costs no data. Drop clients first: it
     /// takes 0.1 s, but 5 s (fixed in the library) while a connection is open.
     pub async fn stop(self) -> Result<(), EngineError> {
         // The supervisor is gone already only if it panicked; then joining it says so.
         let _ = self.stop.send(());
         self.supervisor.await.expect("the supervisor does not panic")
+    }
+}
+
+/// The engine's metrics, asked at a scrape.
+#[derive(Debug)]
+pub struct EngineGauges {
+    pid: watch::Receiver<Option<u32>>,
+    restarts: Arc<AtomicU64>,
+}
+
+impl Collector for EngineGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let runs = f64::from(u8::from(self.pid.borrow().is_some()));
+        telemetry::ENGINE_UP.write_gauge(&mut encoder, [(String::new(), runs)])?;
+        let restarts = self.restarts.load(Ordering::Relaxed);
+        telemetry::ENGINE_RESTARTS.write_counter(&mut encoder, restarts)
     }
 }
 
@@ -178,6 +208,7 @@ struct Plan {
     layout: Layout,
     kept: Kept,
     pid: watch::Sender<Option<u32>>,
+    restarts: Arc<AtomicU64>,
     _lock: OwnerLock,
 }
 
@@ -219,6 +250,7 @@ async fn supervise(
             }
         };
         plan.pid.send_replace(Some(process.pid()));
+        plan.restarts.fetch_add(1, Ordering::Relaxed);
         tracing::info!(pid = process.pid(), "the clickhouse engine is back");
     }
 }

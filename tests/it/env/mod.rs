@@ -12,6 +12,7 @@ pub mod broker;
 mod broker_tests;
 mod machine;
 pub mod program;
+pub mod proxy;
 pub mod warehouse;
 
 use std::path::PathBuf;

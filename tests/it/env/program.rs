@@ -164,6 +164,11 @@ impl Installation {
             .collect()
     }
 
+    /// What `/ready` says, whatever its status.
+    pub fn readiness(&self) -> String {
+        get(self.ops, "/ready").expect("the ops listener answers").text()
+    }
+
     pub fn metrics(&self) -> String {
         get(self.ops, "/metrics").expect("the ops listener answers").text()
     }

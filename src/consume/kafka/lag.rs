@@ -1,0 +1,74 @@
+//! How far behind the partitions are, and how long the topic keeps what they have not read.
+//!
+//! In: the consumer's partitions. Out: each partition's end and the topic's retention, to [`Health`]. Refuses: nothing; brokers that
+//! don't answer leave the last figures. Promises: runs beside the reading, which neither waits for it nor stops it; asks the
+//! brokers rather than what was fetched, so that a partition that is paused is seen to fall behind.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::group::Context;
+use super::lock;
+use crate::config::Kafka;
+use crate::consume::health::Health;
+use crate::journal::kafka_client;
+
+/// How often the partitions' ends are asked for.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// How long one answer may take: a stop waits for it.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// How often the topic's retention is asked for: somebody may change it.
+const RETENTION_EVERY: Duration = Duration::from_secs(60);
+
+/// One turn, after which the end is looked for.
+const TURN: Duration = Duration::from_millis(100);
+
+/// Asks until `ended`.
+pub(super) fn watch(
+    consumer: &BaseConsumer<Context>,
+    settings: &Kafka,
+    health: &Health,
+    runtime: &tokio::runtime::Handle,
+    ended: &AtomicBool,
+) {
+    let (mut ask_at, mut retention_at) = (Instant::now(), Instant::now());
+    while !ended.load(Ordering::Relaxed) {
+        let now = Instant::now();
+        if now >= ask_at {
+            ask_at = now + EVERY;
+            ask_ends(consumer, settings, health, ended);
+        }
+        if now >= retention_at {
+            retention_at = now + RETENTION_EVERY;
+            match runtime.block_on(kafka_client::retention(settings, ANSWER)) {
+                Ok(age) => health.log_keeps(age),
+                Err(error) => tracing::debug!(%error, "the topic's retention can't be asked for"),
+            }
+        }
+        std::thread::sleep(TURN);
+    }
+}
+
+fn ask_ends(
+    consumer: &BaseConsumer<Context>,
+    settings: &Kafka,
+    health: &Health,
+    ended: &AtomicBool,
+) {
+    let partitions: Vec<i32> = lock(&consumer.context().held).keys().copied().collect();
+    for partition in partitions {
+        if ended.load(Ordering::Relaxed) {
+            return;
+        }
+        match consumer.fetch_watermarks(&settings.topic, partition, ANSWER) {
+            Ok((_, end)) => health.log_end(partition, u64::try_from(end).unwrap_or(0)),
+            Err(error) => {
+                tracing::debug!(partition, %error, "a partition's end can't be asked for");
+            }
+        }
+    }
+}
