@@ -24,7 +24,7 @@ use crate::personal::PersonalText;
 use crate::receive::body;
 use crate::receive::fields::{BodyType, Fields};
 use crate::receive::pairs::pairs;
-use crate::receive::record::{self, Answer, Denied, FORM_WAIT};
+use crate::receive::record::{self, Answer, Denied};
 use crate::receive::refuse::{self, Sent, Whom};
 use crate::receive::reply::{self, thanks};
 use crate::receive::visit::Visit;
@@ -118,7 +118,7 @@ async fn post(
     let (mut event, _) = visit.event(EventType::Lead, SourceKind::WebForm, site, trail);
     event.parent_click = parent;
     event.form = Some(FormPost { form: form.name.clone(), dialect: String::new(), fields });
-    let receipt = record::durable(edge, &event, FORM_WAIT).await?;
+    let receipt = record::durable(edge, &event).await?;
     let mut reply = match (form_of_reply, return_url) {
         (reply::Form::Json, _) => reply::receipt_json(&receipt),
         (_, Some(url)) => reply::see_other(url),

@@ -1,6 +1,6 @@
 //! Recording: from an event to the log, and what the sender may be told.
 //!
-//! In: an event and how long its sender can wait. Out: a receipt when it is durable. Refuses: as [`Refusal::LogFull`] and
+//! In: an event. Out: a receipt when it is durable. Refuses: as [`Refusal::LogFull`] and
 //! [`Refusal::LogSlow`]. Promises: a receipt is given only for an event that is on Kafka or fsynced.
 
 use std::time::Duration;
@@ -18,12 +18,10 @@ use crate::receive::tally::{Settled, Unrecorded};
 use crate::receive::visit::Visit;
 use crate::tokens::sign_receipt;
 
-/// How long a form waits for the log. The log answers within `kafka.answer_deadline_ms` and a group fsync; ten seconds is a disk
-/// that hangs, and a person who still looks at the page.
-pub const FORM_WAIT: Duration = Duration::from_secs(10);
-
-/// How long a pixel waits: the page that shows it is soon gone.
-pub const PIXEL_WAIT: Duration = Duration::from_secs(2);
+/// How long a sender waits for the log before it is refused as [`Refusal::LogSlow`]. The log answers within
+/// `kafka.answer_deadline_ms` and a group fsync; ten seconds is a disk that hangs. Shorter would be wrong for pixels too: what is
+/// written may be fsynced after the refusal, and then a refused event is stored. A page that is left ends its own request.
+const DURABLE_WAIT: Duration = Duration::from_secs(10);
 
 /// What `Retry-After` says when the log can't take an event: time for a disk to be cleared or a broker to come back.
 pub const RETRY_AFTER_S: u32 = 5;
@@ -70,9 +68,9 @@ impl From<Refusal> for Denied {
 ///
 /// # Errors
 /// When the log can't take it, or doesn't say so in time.
-pub async fn durable(edge: &Edge, event: &Event, wait: Duration) -> Result<String, Refusal> {
+pub async fn durable(edge: &Edge, event: &Event) -> Result<String, Refusal> {
     let append = edge.journal.append(Record::from(event), Patience::Durable);
-    match tokio::time::timeout(wait, append).await {
+    match tokio::time::timeout(DURABLE_WAIT, append).await {
         Ok(Outcome::Durable) => Ok(sign_receipt(&edge.keys, event.id)),
         // Written but never fsynced within the wait: it may survive, but that is no promise.
         Ok(Outcome::Written) | Err(_) => Err(Refusal::LogSlow),
@@ -87,7 +85,7 @@ pub async fn pixel(visit: &Visit<'_>, event: &Event) -> Answer {
         let settled = Settled::Unrecorded(Unrecorded::OverLimit);
         return Answer { reply: reply::gif(StatusCode::OK), settled };
     }
-    match durable(visit.edge, event, PIXEL_WAIT).await {
+    match durable(visit.edge, event).await {
         Ok(receipt) => {
             let mut reply = reply::gif(StatusCode::OK);
             reply::with_receipt(&mut reply, &receipt);
