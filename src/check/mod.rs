@@ -32,6 +32,7 @@ use hyper::StatusCode;
 
 pub mod destination;
 pub mod flags;
+pub mod lead_field;
 pub mod limits;
 pub mod names;
 pub mod origin;
