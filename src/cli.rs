@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::quarantine::QuarantineCommand;
 use crate::report::command::ReportArguments;
 use crate::sql_shell::SqlArguments;
 use crate::store::engine::ChildArguments;
@@ -41,6 +42,9 @@ pub enum Command {
     Schema(SchemaCommand),
     /// Answer a question: ads, affiliates, leads.
     Report(ReportArguments),
+    /// Look at what was held as spam, and decide about it.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// Ask ClickHouse in SQL, as the analyst.
     Sql(SqlArguments),
     /// Make links for mails.

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Decision;
 use crate::ids::{DayHash, EventId, VisitorId};
 use crate::money::{Amount, Currency};
 use crate::personal::{CutAddress, PersonalText};
@@ -31,6 +32,8 @@ pub enum EventType {
     Click = 4,
     FormView = 6,
     Lead = 7,
+    /// What a person decided about a lead: today, whether it leaves the quarantine.
+    LeadStage = 8,
     Purchase = 12,
     /// Somebody is not content, and says so.
     Complaint = 16,
@@ -58,6 +61,7 @@ pub enum SourceKind {
     WebForm = 1,
     Redirect = 2,
     Pixel = 3,
+    Manual = 6,
 }
 
 /// How the visitor is known. The numbers are those of the `events.visitor_basis` column.
@@ -248,6 +252,9 @@ pub struct Event {
     /// A conversion's worth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worth: Option<Worth>,
+    /// What a person decided about a submission that was held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
     /// What was odd: `claimed_time_out_of_range`, `click_id_not_ours`, … Closed words, never values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
@@ -362,6 +369,7 @@ pub(crate) mod tests {
             client: Client::default(),
             form: None,
             worth: None,
+            decision: None,
             flags: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
+use crate::decision::{Act, Decision};
 use crate::event::{
     Client, Event, EventType, FormPost, Origin, Promotion, SourceKind, VisitorBasis, Worth,
 };
@@ -23,6 +24,11 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 /// The record's bytes.
 pub fn write(event: &Event) -> Vec<u8> {
     let mut json = Json(Vec::with_capacity(RECORD_BYTES_USUAL));
+    whole(&mut json, event);
+    json.0
+}
+
+fn whole(json: &mut Json, event: &Event) {
     json.object(|json| {
         json.number("v", event.v.into());
         json.key("id").uuid(event.id.to_bytes());
@@ -61,11 +67,32 @@ pub fn write(event: &Event) -> Vec<u8> {
             json.key("worth").object(|json| worth(json, claim));
             json.comma();
         }
+        if let Some(decided) = &event.decision {
+            json.key("decision").object(|json| decision(json, decided));
+            json.comma();
+        }
         if !event.flags.is_empty() {
             json.key("flags").list(&event.flags, |json, flag| json.string(flag));
         }
     });
-    json.0
+}
+
+fn decision(json: &mut Json, decision: &Decision) {
+    let act = match decision.act {
+        Act::Release => "release",
+        Act::Drop => "drop",
+    };
+    json.plain("act", act);
+    json.key("id").uuid(decision.id.to_bytes());
+    json.number("event_time", decision.event_time);
+    json.key("form").string(&decision.form);
+    json.number("score", decision.score.into());
+    json.key("reasons").list(&decision.reasons, |json, reason| json.string(reason));
+    json.number("ruleset", decision.ruleset.into());
+    if let Some(event) = &decision.event {
+        whole(json.key("event"), event);
+        json.comma();
+    }
 }
 
 fn type_word(event_type: EventType) -> &'static str {
@@ -75,6 +102,7 @@ fn type_word(event_type: EventType) -> &'static str {
         EventType::Click => "click",
         EventType::FormView => "form_view",
         EventType::Lead => "lead",
+        EventType::LeadStage => "lead_stage",
         EventType::Purchase => "purchase",
         EventType::Complaint => "complaint",
         EventType::ServiceContact => "service_contact",
@@ -88,6 +116,7 @@ fn source_word(source: SourceKind) -> &'static str {
         SourceKind::WebForm => "web_form",
         SourceKind::Redirect => "redirect",
         SourceKind::Pixel => "pixel",
+        SourceKind::Manual => "manual",
     }
 }
 

@@ -8,12 +8,13 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-const TYPES: [EventType; 10] = [
+const TYPES: [EventType; 11] = [
     EventType::Impression,
     EventType::EmailOpen,
     EventType::Click,
     EventType::FormView,
     EventType::Lead,
+    EventType::LeadStage,
     EventType::Purchase,
     EventType::Complaint,
     EventType::ServiceContact,
@@ -101,7 +102,7 @@ fn worths() -> impl Strategy<Value = Worth> {
 }
 
 fn events() -> impl Strategy<Value = Event> {
-    let head = (id(), 0usize..10, 0usize..3, text(), any::<i64>(), option::of(any::<i64>()));
+    let head = (id(), 0usize..11, 0usize..4, text(), any::<i64>(), option::of(any::<i64>()));
     let visitor =
         (any::<u128>(), any::<u64>(), 0usize..3, option::of((id(), 0u32..3, 0u32..3, 0u32..3)));
     let form = option::of((text(), text(), pairs()));
@@ -109,7 +110,9 @@ fn events() -> impl Strategy<Value = Event> {
     (head, visitor, promotions(), origins(), clients(), rest).prop_map(
         |(head, visitor, promotion, origin, client, (form, worth, flags, currency))| {
             let mut event = crate::event::tests::sample(TYPES[head.1], head.0);
-            event.source = [SourceKind::WebForm, SourceKind::Redirect, SourceKind::Pixel][head.2];
+            event.source =
+                [SourceKind::WebForm, SourceKind::Redirect, SourceKind::Pixel, SourceKind::Manual]
+                    [head.2];
             event.site = head.3;
             event.event_time = head.4;
             event.claimed_time = head.5;
@@ -146,7 +149,33 @@ fn events() -> impl Strategy<Value = Event> {
     )
 }
 
+/// A decision on one event, which it may carry, as another says it.
+fn decided(mut event: Event, of: Event, drop: bool, reasons: Vec<String>) -> Event {
+    event.decision = Some(Decision {
+        act: if drop { Act::Drop } else { Act::Release },
+        id: of.id,
+        event_time: of.event_time,
+        form: of.site.clone(),
+        score: 60,
+        reasons,
+        ruleset: 1,
+        event: (!drop).then(|| Box::new(of)),
+    });
+    event
+}
+
 proptest! {
+    #[test]
+    fn a_decision_is_written_with_what_it_releases(
+        event in events(), of in events(), drop: bool, reasons in vec(text(), 0..3),
+    ) {
+        let event = decided(event, of, drop, reasons);
+        let record = write(&event);
+        let serde = serde_json::to_vec(&event).unwrap();
+        prop_assert_eq!(String::from_utf8_lossy(&record), String::from_utf8_lossy(&serde));
+        prop_assert_eq!(Event::from_record(&record).unwrap(), event);
+    }
+
     #[test]
     fn it_writes_what_serde_writes_and_reads(event in events()) {
         let record = write(&event);

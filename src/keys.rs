@@ -76,6 +76,10 @@ pub struct KeySet {
     pub refusal: [u8; 32],
     /// For tokens in mails.
     pub mail: [u8; 32],
+    /// For the time at which a form was rendered.
+    pub rendered: [u8; 32],
+    /// For what the operator's own commands ask a running process to record.
+    pub order: [u8; 32],
 }
 
 impl KeySet {
@@ -87,6 +91,8 @@ impl KeySet {
             receipt: key("leadtrail 2026-11 receipt mac"),
             refusal: key("leadtrail 2026-11 refusal mac"),
             mail: key("leadtrail 2026-11 mail token mac"),
+            rendered: key("leadtrail 2026-11 form rendered mac"),
+            order: key("leadtrail 2026-11 operator order mac"),
         }
     }
 }

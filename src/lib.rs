@@ -21,6 +21,7 @@
 
 // What every stage speaks of.
 pub mod config;
+pub mod decision;
 pub mod event;
 mod event_json;
 pub mod ids;
@@ -56,5 +57,6 @@ pub mod report;
 // The program around it.
 pub mod cli;
 pub mod demo;
+pub mod quarantine;
 pub mod service;
 pub mod sql_shell;

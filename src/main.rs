@@ -7,7 +7,7 @@ use leadtrail::cli::{Arguments, Command, ConfigCommand, LinkCommand, SchemaComma
 use leadtrail::config::Config;
 use leadtrail::service::{self, Installation, Role};
 use leadtrail::store::engine;
-use leadtrail::{report, sql_shell, telemetry, tokens};
+use leadtrail::{quarantine, report, sql_shell, telemetry, tokens};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -53,6 +53,12 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Schema(SchemaCommand::Apply) => service::schema(config, true),
         Command::Schema(SchemaCommand::Check) => service::schema(config, false),
         Command::Report(question) => ask(config, &question),
+        Command::Quarantine(command) => {
+            let installation = Installation::open(config)?;
+            let warehouse = installation.warehouse(Role::Ingest)?;
+            let ops = installation.config.ops.listen;
+            block_on(quarantine::run(&command, &warehouse, &installation.keys, ops))
+        }
         Command::Sql(query) => {
             let installation = Installation::open(config)?;
             let warehouse = installation.warehouse(Role::Analyst)?;

@@ -1,16 +1,18 @@
-//! Ops: `/live`, `/ready` and `/metrics` of one process.
+//! Ops: `/live`, `/ready` and `/metrics` of one process, and `/decisions` where it writes the log.
 //!
-//! In: a listener, named checks, the metrics of the process. Out: 200 or 503 with each check's word; the metrics as OpenMetrics text.
+//! In: a listener, named checks, the metrics of the process. Out: 200 or 503 with each check's word; the metrics as OpenMetrics text;
+//! decisions of the operator's own command, signed with the installation's key, recorded.
 //! Refuses: a `Host` that isn't listed (421), so that a page in somebody's browser can't read what runs on their loopback.
 //! Promises: a process that drains is alive and not ready.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::server::conn::http1;
@@ -64,6 +66,23 @@ impl Collector for ReadyMetric {
         telemetry::READY.write_gauge(&mut encoder, values)
     }
 }
+/// Where the operator's command sends its decisions.
+pub const DECISIONS_PATH: &str = "/decisions";
+
+/// The header with the signature over the body. A page in somebody's browser can neither make it nor send it.
+pub const SIGNATURE_HEADER: &str = "leadtrail-signature";
+
+/// A record of 64 KiB of fields, with every byte escaped.
+const DECISION_BYTES_MAX: usize = 1 << 20;
+
+/// A decision's body comes from this machine or its neighbour.
+const DECISION_WITHIN: Duration = Duration::from_secs(10);
+
+/// What recording a decision gives: a status and words.
+pub type Recorded = Pin<Box<dyn Future<Output = (StatusCode, String)> + Send>>;
+
+/// Records a decision, from its signature and body.
+pub type Recorder = Box<dyn Fn(String, Bytes) -> Recorded + Send + Sync>;
 
 /// What the ops listener shows.
 pub struct Ops {
@@ -73,6 +92,8 @@ pub struct Ops {
     pub checks: Arc<[Check]>,
     /// The metrics of the process.
     pub metrics: Registry,
+    /// Records decisions, in a process that writes the log.
+    pub recorder: Option<Recorder>,
     /// Once it is asked for, the process is not ready any more.
     pub draining: Stop,
 }
@@ -100,8 +121,8 @@ pub async fn serve(listener: TcpListener, ops: Arc<Ops>, stop: Stop) {
 
 async fn connection(stream: TcpStream, ops: Arc<Ops>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let reply = answer(&ops, &request);
-        async move { Ok::<_, Infallible>(reply) }
+        let ops = ops.clone();
+        async move { Ok::<_, Infallible>(answer(&ops, request).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -134,13 +155,16 @@ fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) 
     reply
 }
 
-fn answer(ops: &Ops, request: &Request<Incoming>) -> Reply {
+async fn answer(ops: &Ops, request: Request<Incoming>) -> Reply {
     if !host_is_listed(request.uri(), request.headers(), &ops.hosts) {
         return text(
             StatusCode::MISDIRECTED_REQUEST,
             "text/plain",
             "host not listed in ops.hosts\n",
         );
+    }
+    if let (DECISIONS_PATH, Some(recorder)) = (request.uri().path(), &ops.recorder) {
+        return decide(recorder, request).await;
     }
     let paths = ["/live", "/ready", "/metrics"];
     if !paths.contains(&request.uri().path()) {
@@ -156,6 +180,26 @@ fn answer(ops: &Ops, request: &Request<Incoming>) -> Reply {
         "/metrics" => metrics(ops),
         _ => text(StatusCode::OK, "text/plain", "live\n"),
     }
+}
+
+/// Reads a decision and has it recorded.
+async fn decide(recorder: &Recorder, request: Request<Incoming>) -> Reply {
+    if *request.method() != Method::POST {
+        let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "POST\n");
+        reply.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return reply;
+    }
+    let (parts, body) = request.into_parts();
+    let signature = parts.headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok());
+    let Some(signature) = signature.map(str::to_owned) else {
+        return text(StatusCode::FORBIDDEN, "text/plain", "not signed\n");
+    };
+    let body = Limited::new(body, DECISION_BYTES_MAX).collect();
+    let Ok(Ok(body)) = tokio::time::timeout(DECISION_WITHIN, body).await else {
+        return text(StatusCode::BAD_REQUEST, "text/plain", "the body is too large or too slow\n");
+    };
+    let (status, words) = recorder(signature, body.to_bytes()).await;
+    text(status, "text/plain", format!("{words}\n"))
 }
 
 /// One line for each check, `ok` or what is wrong.
@@ -208,7 +252,15 @@ mod tests {
         let checks: Arc<[Check]> = vec![Check { name: "journal", run: Box::new(run) }].into();
         metrics.register_collector(Box::new(ReadyMetric(checks.clone())));
         let hosts = vec!["127.0.0.1".into(), "ops.example:9080".into()];
-        tokio::spawn(serve(listener, Arc::new(Ops { hosts, checks, metrics, draining }), ended));
+        let recorder: Recorder = Box::new(|signature, body| {
+            Box::pin(async move { (StatusCode::OK, format!("{signature} {} bytes", body.len())) })
+        });
+        let recorder = Some(recorder);
+        tokio::spawn(serve(
+            listener,
+            Arc::new(Ops { hosts, checks, metrics, recorder, draining }),
+            ended,
+        ));
         Running { address, healthy, drain, _end: end }
     }
 
@@ -258,6 +310,32 @@ mod tests {
         }
         assert!(get(&running, "GET", "/", "127.0.0.1").await.starts_with("HTTP/1.1 404"));
         assert!(get(&running, "POST", "/ready", "127.0.0.1").await.starts_with("HTTP/1.1 405"));
+    }
+
+    #[tokio::test]
+    async fn a_decision_must_be_posted_signed_and_small() {
+        let running = start().await;
+        let post = async |lines: &str, body: &str| {
+            let mut stream = TcpStream::connect(running.address).await.unwrap();
+            let request = format!(
+                "POST /decisions HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{lines}content-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut reply = String::new();
+            let _ = stream.read_to_string(&mut reply).await;
+            reply
+        };
+        let signed = post("leadtrail-signature: abc\r\n", "{}").await;
+        assert!(
+            signed.starts_with("HTTP/1.1 200") && signed.ends_with("abc 2 bytes\n"),
+            "{signed}"
+        );
+        assert!(post("", "{}").await.starts_with("HTTP/1.1 403"));
+        let large = "x".repeat(DECISION_BYTES_MAX + 1);
+        let reply = post("leadtrail-signature: abc\r\n", &large).await;
+        assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 400"), "{reply}");
+        assert!(get(&running, "GET", "/decisions", "127.0.0.1").await.starts_with("HTTP/1.1 405"));
     }
 
     #[tokio::test]

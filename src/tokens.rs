@@ -1,4 +1,4 @@
-//! Public tokens: click ids, receipts and mail tokens, each with a MAC of 128 bits.
+//! Public tokens: click ids, receipts, mail tokens and times of rendering, each with a MAC of 128 bits.
 //!
 //! In: ids and registry numbers, or text from a request. Out: base64url text, or the parts again. Refuses: any other length,
 //! alphabet, key or signature. Promises: what verifies was made by this installation's keys for this purpose; a click id
@@ -150,6 +150,48 @@ pub fn verify_mail(keys: &Keys, text: &str) -> Option<MailClaim> {
     Some(MailClaim { mailing, recipient })
 }
 
+/// Signs the time at which a form was rendered: 42 characters, good for this form alone.
+pub fn sign_rendered(keys: &Keys, form: &str, now_ms: i64) -> String {
+    let set = keys.signer();
+    let mut body = Vec::with_capacity(64);
+    body.push(set.number);
+    body.extend_from_slice(&now_ms.to_be_bytes()[2..]);
+    body.extend_from_slice(&form_mark(form));
+    seal(&set.rendered, body)
+}
+
+/// Reads a time of rendering, in milliseconds since 1970; `None` when it isn't ours or of another form.
+pub fn verify_rendered(keys: &Keys, form: &str, text: &str) -> Option<i64> {
+    let body = open(keys, |set| &set.rendered, text)?;
+    let (time, mark) = body.get(1..)?.split_at_checked(6)?;
+    let mut millis = [0; 8];
+    millis[2..].copy_from_slice(time);
+    (mark == form_mark(form)).then(|| i64::from_be_bytes(millis))
+}
+
+/// Names a form in eight bytes.
+fn form_mark(form: &str) -> [u8; 8] {
+    let mut mark = [0; 8];
+    mark.copy_from_slice(&blake3::hash(form.as_bytes()).as_bytes()[..8]);
+    mark
+}
+
+/// Signs what a command of the operator's asks a running process to record.
+pub fn sign_order(keys: &Keys, body: &[u8]) -> String {
+    let set = keys.signer();
+    let mut bytes = [0; 1 + MAC_BYTES];
+    bytes[0] = set.number;
+    bytes[1..].copy_from_slice(&mac(&set.order, body));
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// True when whoever signed `body` can read our key files.
+pub fn verify_order(keys: &Keys, body: &[u8], signature: &str) -> bool {
+    let Some(bytes) = decode(signature) else { return false };
+    let Some((number, given)) = bytes.split_first() else { return false };
+    keys.find(*number).is_some_and(|set| same(&mac(&set.order, body), given))
+}
+
 fn seal(key: &[u8; 32], mut body: Vec<u8>) -> String {
     let mac = mac(key, &body);
     body.extend_from_slice(&mac);
@@ -220,6 +262,29 @@ mod tests {
         assert_eq!(verify_click(&keys, &mail), None);
         assert_eq!(verify_receipt(&keys, &mail), None);
         assert_eq!(verify_mail(&super::tests::keys(), &mail), None, "another installation's key");
+    }
+
+    #[test]
+    fn a_time_of_rendering_is_good_for_its_form_alone() {
+        let keys = keys();
+        let token = sign_rendered(&keys, "contact", 1_790_000_000_123);
+        assert_eq!(token.len(), 42);
+        assert_eq!(verify_rendered(&keys, "contact", &token), Some(1_790_000_000_123));
+        assert_eq!(verify_rendered(&keys, "other", &token), None);
+        assert_eq!(verify_rendered(&super::tests::keys(), "contact", &token), None);
+        assert_eq!(verify_rendered(&keys, "contact", &sign_mail(&keys, 7, "x")), None);
+    }
+
+    #[test]
+    fn an_order_is_believed_only_from_whoever_has_the_keys() {
+        let (keys, others) = (keys(), super::tests::keys());
+        let signature = sign_order(&keys, b"release");
+        assert!(verify_order(&keys, b"release", &signature));
+        assert!(!verify_order(&keys, b"drop", &signature));
+        assert!(!verify_order(&others, b"release", &signature));
+        for bad in ["", "AA", "not base64!", &signature[1..]] {
+            assert!(!verify_order(&keys, b"release", bad), "{bad}");
+        }
     }
 
     proptest! {

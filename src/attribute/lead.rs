@@ -6,10 +6,11 @@
 
 use crate::attribute::Place;
 use crate::enrich::Enriched;
-use crate::event::FormPost;
+use crate::enrich::spam::{Judge, Judgement, RULESET, Said};
+use crate::event::{Event, EventType, FormPost};
 use crate::keys::Keys;
 use crate::personal::{Email, PersonalText, Phone};
-use crate::store::native::{Key16, Millis, Pairs};
+use crate::store::native::{Key16, Millis, Pairs, Texts};
 use crate::store::rows::LeadRow;
 
 /// Field names by column (DOMAIN.md 2.1), compared in lower case without blanks, `-` and `_`. A first few: the dialects come later.
@@ -67,6 +68,12 @@ pub fn read(form: &FormPost, keys: &Keys) -> Lead {
     lead
 }
 
+/// The lead that an event is; `None` for one that is none. A form view names its form too.
+pub fn of(event: &Event, keys: &Keys) -> Option<Lead> {
+    let is_lead = event.event_type == EventType::Lead;
+    event.form.as_ref().filter(|_| is_lead).map(|form| read(form, keys))
+}
+
 fn column_of(name: &str) -> Option<Column> {
     if name.len() > 32 {
         return None;
@@ -108,8 +115,22 @@ impl Lead {
         free
     }
 
+    /// Whether it is spam.
+    pub fn judge(&self, event: &Event, judge: &Judge) -> Judgement {
+        let fields = event.form.as_ref().map_or(&[][..], |form| &form.fields);
+        let said = Said {
+            names: [self.first_name.expose(), self.last_name.expose(), self.full_name.expose()],
+            company: self.company.expose(),
+            email: self.email.expose(),
+            has_phone: !self.phone.normalised().is_empty(),
+            message: self.message.expose(),
+            extra: &self.extra,
+        };
+        judge.judge(fields, &said, &event.flags)
+    }
+
     /// The row.
-    pub fn into_row(self, enriched: &Enriched, place: Place) -> LeadRow {
+    pub fn into_row(self, enriched: &Enriched, judgement: Judgement, place: Place) -> LeadRow {
         let event = &enriched.event;
         LeadRow {
             site: event.site.clone(),
@@ -136,6 +157,9 @@ impl Lead {
             ),
             country: enriched.place.country.clone(),
             traffic_class: enriched.verdict.class.as_str(),
+            spam_score: judgement.score,
+            spam_reasons: Texts(judgement.reasons.into_iter().map(str::to_owned).collect()),
+            spam_ruleset: RULESET,
             log_epoch: place.epoch,
             log_partition: place.partition,
             log_offset: place.offset,

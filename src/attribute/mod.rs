@@ -2,21 +2,26 @@
 //!
 //! In: an [`Enriched`] event and its place in the log. Out: [`Rows`]. Refuses: an event whose fixed time contradicts its id, which
 //! goes to the dead letters. Promises: every record gives one row in `events` or one dead letter, never both; personal values go
-//! to `leads` alone, `events` gets keyed hashes.
+//! to `leads` alone, or to `quarantine` while they are held; `events` gets keyed hashes.
 
+mod held;
 mod lead;
 
 use std::collections::HashSet;
 
+use crate::attribute::lead::Lead;
 use crate::consume::assignment::Entry;
 use crate::consume::batch::Batch;
 use crate::enrich::Enriched;
+use crate::enrich::spam::{Judge, Judgement};
 use crate::event::{CLAIM_FUTURE_MAX_MS, CLAIM_PAST_MAX_MS, Event, EventType};
 use crate::keys::Keys;
 use crate::store::native::{Address, Key16, Millis, Pairs, Texts, Uuid};
 use crate::store::rows::{
-    ConversionRow, DeadLetterRow, EventRow, LeadRow, TouchKeyRow, touch_kind,
+    ConversionRow, DeadLetterRow, EventRow, LeadRow, QuarantineRow, TouchKeyRow, touch_kind,
 };
+
+pub use held::QUARANTINED;
 
 /// Where a record stood.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +41,8 @@ pub struct Rows {
     pub events: Vec<EventRow>,
     /// Of `leads`.
     pub leads: Vec<LeadRow>,
+    /// Of `quarantine`.
+    pub quarantine: Vec<QuarantineRow>,
     /// Of `conversions`.
     pub conversions: Vec<ConversionRow>,
     /// Of `touch_keys`.
@@ -44,26 +51,55 @@ pub struct Rows {
     pub dead: Vec<DeadLetterRow>,
 }
 
+/// What rows are made with besides the event.
+#[derive(Clone, Copy)]
+pub struct Basis<'a> {
+    /// Where the record stood.
+    pub place: Place,
+    /// For the keyed hashes of personal values.
+    pub keys: &'a Keys,
+    /// Says what is spam.
+    pub judge: &'a Judge,
+}
+
 impl Rows {
-    /// Adds an event's rows.
-    pub fn add(&mut self, enriched: Enriched, place: Place, keys: &Keys) {
-        // A form view names its form too, and is no lead.
-        let is_lead = enriched.event.event_type == EventType::Lead;
-        let form = enriched.event.form.as_ref().filter(|_| is_lead);
-        let lead = form.map(|form| lead::read(form, keys));
+    /// Adds an event's rows. `held_before`: what an earlier attempt made of it, which stands.
+    pub fn add(&mut self, mut enriched: Enriched, basis: Basis<'_>, held_before: Option<bool>) {
+        let Basis { place, keys, .. } = basis;
+        let lead = lead::of(&enriched.event, keys);
+        let judgement = lead
+            .as_ref()
+            .map_or_else(Judgement::default, |lead| lead.judge(&enriched.event, basis.judge));
+        if lead.is_some() && held_before.unwrap_or(judgement.hold) {
+            self.hold(&mut enriched, judgement, place);
+            // Without its keys: while it is held it identifies nobody.
+            self.events.push(event_row(enriched, place, Key16::default(), Key16::default()));
+            return;
+        }
+        let (email_key, phone_key) =
+            lead.as_ref().map_or_else(Default::default, |lead| (lead.email_key, lead.phone_key));
+        self.add_facts(&enriched, lead, judgement, place);
+        self.events.push(event_row(enriched, place, email_key, phone_key));
+    }
+
+    /// The rows of every table but `events`.
+    fn add_facts(
+        &mut self,
+        enriched: &Enriched,
+        lead: Option<Lead>,
+        judgement: Judgement,
+        place: Place,
+    ) {
         let event = &enriched.event;
         if event.event_type == EventType::Click {
             self.add_touch_keys(event, place);
         }
         if event.event_type.is_conversion() {
-            self.conversions.push(conversion_row(&enriched, place));
+            self.conversions.push(conversion_row(enriched, place));
         }
-        let (email_key, phone_key) =
-            lead.as_ref().map_or_else(Default::default, |lead| (lead.email_key, lead.phone_key));
         if let Some(lead) = lead {
-            self.leads.push(lead.into_row(&enriched, place));
+            self.leads.push(lead.into_row(enriched, judgement, place));
         }
-        self.events.push(event_row(enriched, place, email_key, phone_key));
     }
 
     /// Adds a record that could not be read.
@@ -109,6 +145,9 @@ impl Rows {
         }
         if everywhere || table == "leads" {
             self.leads.retain(|row| keep(row.log_offset));
+        }
+        if everywhere || table == "quarantine" {
+            self.quarantine.retain(|row| keep(row.log_offset));
         }
         if everywhere || table == "conversions" {
             self.conversions.retain(|row| keep(row.log_offset));

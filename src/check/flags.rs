@@ -14,7 +14,7 @@ macro_rules! flags {
 }
 
 flags! {
-    OverLimit "over_limit" "The network was over its limit; recorded all the same.";
+    OverLimit "over_limit" "The network, the site or everybody together was over the limit; recorded all the same.";
     ClickIdNotOurs "click_id_not_ours" "A click id was given that our keys did not sign.";
     OriginForeign "origin_foreign" "The `Origin` header names a page that is not the site's.";
     ReturnUrlRefused "return_url_refused" "A return URL led elsewhere and was not followed.";
@@ -27,12 +27,26 @@ flags! {
     AmountOfOffer "amount_of_offer" "The amount is the offer's own, not the browser's.";
     CurrencyUnreadable "currency_unreadable" "The currency is not three letters; none is kept.";
     PriceUnreadable "price_unreadable" "The price shown is no plain number; none is kept.";
+    Honeypot "honeypot" "A field that people do not see was filled, by the form's own dialect.";
+    TextRepeated "text_repeated" "The same message came more than `spam.repeats_per_hour` times.";
+    ManyPosts "many_posts" "The network sent more than `spam.posts_per_minute` forms.";
+    RenderedFast "rendered_too_fast" "The form was sent sooner after it was rendered than a person can fill it in.";
+    RenderedLate "rendered_too_late" "The form was rendered longer ago than `spam.rendered_max_hours`.";
+    RenderedForged "rendered_forged" "The time of rendering is not one that our keys signed for this form.";
+    RenderedMissing "rendered_missing" "The form asks for a signed time of rendering, and none came.";
     GoalMissing "goal_missing" "A conversion without a goal and without an amount.";
 }
 
 /// A set of flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(u32);
+
+impl Flag {
+    /// The word that stands for it in an event.
+    pub fn word(self) -> &'static str {
+        WORDS[self as usize]
+    }
+}
 
 impl Flags {
     /// Adds one.

@@ -25,6 +25,8 @@
 //! | 431 | `header_too_large` | more than 32 KiB or 100 header lines |
 //! | 429 | `rate_address` | more requests from one network than `limits.address_per_minute` |
 //! | 429 | `rate_form` | more posts to one form than `limits.form_per_minute` |
+//! | 429 | `rate_site` | more posts to one site's forms than `limits.site_per_minute` |
+//! | 429 | `rate_global` | more requests altogether than `limits.global_per_minute` |
 //! | 503 | `log_full` | the log cannot take the event; nothing was kept, send it again |
 //! | 503 | `log_slow` | the log did not confirm in time; it may have been kept |
 
@@ -38,6 +40,7 @@ pub mod names;
 pub mod origin;
 pub mod redact;
 pub mod return_url;
+pub mod spam;
 pub mod visitor;
 
 /// Declares the refusals: variant, status, code, and the sentence for people.
@@ -90,11 +93,23 @@ refusals! {
     HeaderTooLarge REQUEST_HEADER_FIELDS_TOO_LARGE "header_too_large" "The request's header is too large.";
     RateAddress TOO_MANY_REQUESTS "rate_address" "Too many requests from your network; please try again in a moment.";
     RateForm TOO_MANY_REQUESTS "rate_form" "This form is very busy; please try again in a moment.";
+    RateSite TOO_MANY_REQUESTS "rate_site" "This site is very busy; please try again in a moment.";
+    RateGlobal TOO_MANY_REQUESTS "rate_global" "We are very busy; please try again in a moment.";
     LogFull SERVICE_UNAVAILABLE "log_full" "This could not be saved; please send it again in a moment.";
     LogSlow SERVICE_UNAVAILABLE "log_slow" "Saving took too long; please send it again in a moment.";
 }
 
 impl Refusal {
+    /// What is said to a form that is over this limit.
+    pub fn of_limit(policy: limits::Policy) -> Self {
+        match policy {
+            limits::Policy::Global => Self::RateGlobal,
+            limits::Policy::Site => Self::RateSite,
+            limits::Policy::Address => Self::RateAddress,
+            limits::Policy::Form => Self::RateForm,
+        }
+    }
+
     /// The place in [`Refusal::ALL`]: metrics are looked up by it.
     pub fn index(self) -> usize {
         self as usize

@@ -52,6 +52,7 @@ pub struct Config {
     pub app: App,
     pub ops: Ops,
     pub limits: Limits,
+    pub spam: Spam,
     pub log: Log,
     pub journal: Journal,
     pub kafka: Kafka,
@@ -81,7 +82,17 @@ sections! {
     }
     App { listen: SocketAddr, hosts: Vec<String> }
     Ops { listen: SocketAddr, hosts: Vec<String> }
-    Limits { address_per_minute: u32, address_burst: u32, form_per_minute: u32, form_burst: u32 }
+    Limits {
+        address_per_minute: u32, address_burst: u32, form_per_minute: u32, form_burst: u32, site_per_minute: u32, site_burst: u32,
+        global_per_minute: u32, global_burst: u32,
+    }
+    Spam {
+        hold_score: u32, rendered_min_ms: i64, rendered_max_hours: i64, repeats_per_hour: u32, posts_per_minute: u32, links_free: u32,
+        weight_honeypot: u32, weight_rendered_forged: u32, weight_rendered_too_fast: u32, weight_rendered_too_late: u32,
+        weight_rendered_missing: u32, weight_link: u32, weight_link_markup: u32, weight_link_in_name: u32,
+        weight_disposable_mail: u32, weight_gibberish_name: u32, weight_gibberish_text: u32, weight_same_values: u32,
+        weight_repeated_characters: u32, weight_repeated_text: u32, weight_many_posts: u32,
+    }
     Log { home: Home }
     Journal { bytes_max: u64, segment_bytes: u64, keep_hours: u64 }
     Kafka {
@@ -141,6 +152,13 @@ impl Config {
             ("limits.address_burst", u64::from(self.limits.address_burst)),
             ("limits.form_per_minute", u64::from(self.limits.form_per_minute)),
             ("limits.form_burst", u64::from(self.limits.form_burst)),
+            ("spam.hold_score", u64::from(self.spam.hold_score)),
+            ("spam.repeats_per_hour", u64::from(self.spam.repeats_per_hour)),
+            ("spam.posts_per_minute", u64::from(self.spam.posts_per_minute)),
+            ("limits.site_per_minute", u64::from(self.limits.site_per_minute)),
+            ("limits.site_burst", u64::from(self.limits.site_burst)),
+            ("limits.global_per_minute", u64::from(self.limits.global_per_minute)),
+            ("limits.global_burst", u64::from(self.limits.global_burst)),
             ("consumer.batch_rows_max", self.consumer.batch_rows_max as u64),
             ("settle.interval_ms", self.settle.interval_ms),
         ];

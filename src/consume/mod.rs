@@ -8,6 +8,7 @@ pub mod assignment;
 pub mod batch;
 pub mod disk;
 pub mod health;
+mod judged;
 pub mod kafka;
 pub mod metrics;
 mod refused;
@@ -20,13 +21,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::attribute::{Place, Rows, time_is_possible};
+use crate::attribute::{Basis, Place, Rows, time_is_possible};
 use crate::config::{Config, Home};
-use crate::consume::assignment::{Assignment, Entry};
+use crate::consume::assignment::{Assignment, Border, Entry};
 use crate::consume::batch::{Batch, Bounds};
 use crate::consume::health::Health;
+use crate::consume::judged::Earlier;
 use crate::consume::metrics::Metrics;
 use crate::enrich::Enricher;
+use crate::enrich::spam::Judge;
 use crate::event::Event;
 use crate::ids::now_millis;
 use crate::keys::Keys;
@@ -47,6 +50,8 @@ pub struct Pipeline {
     pub warehouse: Warehouse,
     /// What is known about places, agents, channels and robots.
     pub enricher: Enricher,
+    /// What is spam.
+    pub judge: Judge,
     /// For the keyed hashes of personal values.
     pub keys: Arc<Keys>,
     /// How it is getting on.
@@ -62,8 +67,20 @@ impl Pipeline {
         event_time(payload).map_or(0, month)
     }
 
-    /// The rows of a batch. Records that were sent again after a crash are left out where they are stored already.
-    async fn rows(&self, partition: u16, epoch: u64, batch: &Batch) -> Result<Rows, StoreError> {
+    /// The rows of a batch. Records that were sent again after a crash are left out where they are stored already. `must_look`: some
+    /// rows may be there already; what was judged spam then stays so, whatever the rules and weights are by now.
+    async fn rows(
+        &self,
+        partition: u16,
+        border: Border,
+        batch: &Batch,
+        must_look: bool,
+    ) -> Result<Rows, StoreError> {
+        let epoch = border.epoch;
+        let earlier = match must_look {
+            true => judged::earlier(&self.warehouse, partition, border).await?,
+            false => Earlier::default(),
+        };
         let stored = resent::stored(&self.warehouse, batch, epoch, partition).await?;
         let now = now_millis();
         let mut rows = Rows::default();
@@ -90,7 +107,10 @@ impl Pipeline {
                             now,
                         );
                     }
-                    Ok(event) => rows.add(self.enricher.enrich(event), place, &self.keys),
+                    Ok(event) => {
+                        let held_before = earlier.held(place.offset);
+                        self.add(&mut rows, event, place, held_before);
+                    }
                     Err(error) => rows.add_dead(
                         place,
                         0,
@@ -103,6 +123,22 @@ impl Pipeline {
             }
         }
         Ok(rows)
+    }
+}
+
+impl Pipeline {
+    /// Adds the rows of one event. A decision that releases a submission adds the submission's rows too.
+    fn add(&self, rows: &mut Rows, mut event: Event, place: Place, held_before: Option<bool>) {
+        let decision = event.decision.take();
+        let enriched = self.enricher.enrich(event);
+        let basis = Basis { place, keys: &self.keys, judge: &self.judge };
+        match decision {
+            None => rows.add(enriched, basis, held_before),
+            Some(mut decision) => {
+                let released = decision.event.take().map(|event| self.enricher.enrich(*event));
+                rows.add_decision(enriched, &decision, released, basis);
+            }
+        }
     }
 }
 

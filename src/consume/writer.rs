@@ -77,9 +77,9 @@ impl<'a> BatchWriter<'a> {
         };
         let rows = match self.rows.take() {
             Some(rows) => self.rows.insert(rows),
-            None => self
-                .rows
-                .insert(self.pipeline.rows(self.partition, self.border.epoch, self.batch).await?),
+            None => self.rows.insert(
+                self.pipeline.rows(self.partition, self.border, self.batch, must_look).await?,
+            ),
         };
         let outcome = attempt.tables(rows).await;
         if let Err(WriteError::Store(StoreError::Rows { table, reason })) = outcome {
@@ -131,6 +131,7 @@ impl Attempt<'_> {
         self.insert("events", &rows.events).await?;
         tokio::try_join!(
             self.insert("leads", &rows.leads),
+            self.insert("quarantine", &rows.quarantine),
             self.insert("conversions", &rows.conversions),
             self.insert("touch_keys", &rows.touch_keys),
         )?;

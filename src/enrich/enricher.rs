@@ -108,6 +108,7 @@ fn touch(event: &Event) -> Touch<'_> {
 
 fn kind(event: &Event) -> Kind {
     match (event.event_type, event.source) {
+        (_, SourceKind::Manual) => Kind::Server,
         (EventType::Click, _) => Kind::Click,
         (EventType::EmailOpen, _) => Kind::Open,
         (EventType::Impression | EventType::FormView, _) => Kind::Impression,

@@ -12,6 +12,7 @@ pub mod declared;
 mod enricher;
 pub mod place;
 mod referrer;
+pub mod spam;
 pub mod verdict;
 
 pub use enricher::{EnrichError, Enriched, Enricher};

@@ -42,9 +42,10 @@ pub async fn follow(
     event.price_currency = target.price_currency;
     let claim = ClickClaim { id: event.id, link: target.link, offer: target.offer, affiliate };
     let location = passage.finish(&sign_click(&visit.edge.keys, &claim));
-    let mut answer = record::redirect(visit, &event, location).await;
+    let known = event.visitor;
+    let mut answer = record::redirect(visit, event, location).await;
     if set_cookie {
-        let cookie = visitor::set_cookie(event.visitor, visit.edge.secure_cookies);
+        let cookie = visitor::set_cookie(known, visit.edge.secure_cookies);
         let value = HeaderValue::try_from(cookie);
         let value = value.expect("a cookie of hexadecimal digits is visible ASCII");
         answer.reply.headers_mut().insert(SET_COOKIE, value);

@@ -1,6 +1,6 @@
 //! Forms: `POST /f/{form}`, and its preflight.
 //!
-//! In: a body in one of three types. Out: a lead event with every field exactly as it came, control fields taken out. Refuses:
+//! In: a body in one of three types. Out: a lead event with every field exactly as it came, control fields and captcha tokens taken out. Refuses:
 //! an unknown form, a network or form over its limit, a body that can't be read or is empty, a log that is full. Promises: an
 //! answer other than a refusal means that the lead is durable; no form is an open redirect; whom it refuses gets back what was typed.
 //!
@@ -16,9 +16,10 @@ use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderNam
 
 use crate::check::Refusal;
 use crate::check::flags::Flag;
-use crate::check::limits::Level;
+use crate::check::limits::{Level, Standing};
 use crate::check::origin::Trail;
 use crate::check::return_url::{self, Wish};
+use crate::check::spam;
 use crate::event::{EventType, FormPost, SourceKind};
 use crate::personal::PersonalText;
 use crate::receive::body;
@@ -29,6 +30,7 @@ use crate::receive::refuse::{self, Sent, Whom};
 use crate::receive::reply::{self, thanks};
 use crate::receive::visit::Visit;
 use crate::registry::{Form, Site};
+use crate::tokens::sign_rendered;
 
 /// Answers `POST /f/{form}`.
 pub async fn answer(visit: &Visit<'_>, name: &str, body: Incoming) -> Answer {
@@ -41,8 +43,11 @@ pub async fn answer(visit: &Visit<'_>, name: &str, body: Incoming) -> Answer {
         let denied = Refusal::NotFound.into();
         return refuse::answer(visit.edge, headers, &denied, form_of_reply, Whom::default());
     };
+    let limited = check_limits(visit, form);
+    let told = limited.err().map_or(visit.standing, |(over, _)| Some(over));
     let mut sent = None;
-    let mut answer = match post(visit, form, site, &kind, (body, &mut sent), form_of_reply).await {
+    let incoming = (body, &mut sent);
+    let mut answer = match post(visit, form, site, &kind, incoming, form_of_reply, limited).await {
         Ok(answer) => answer,
         Err(denied) => {
             let sent = kind.as_ref().ok().zip(sent.as_ref());
@@ -51,8 +56,33 @@ pub async fn answer(visit: &Visit<'_>, name: &str, body: Incoming) -> Answer {
             refuse::answer(visit.edge, headers, &denied, form_of_reply, whom)
         }
     };
+    if let Some(standing) = told {
+        visit.edge.rates.tell(&mut answer.reply, standing);
+    }
     reply::share(&mut answer.reply, visit.own_origin(site));
     answer
+}
+
+/// Answers `GET /f/{form}/time`: the signed time of rendering, for the page that holds the form.
+///
+/// # Errors
+/// When there is no such form, or the network is over its limit.
+pub fn rendered(visit: &Visit<'_>, name: &str) -> Result<Answer, Denied> {
+    let registry = &visit.edge.registry;
+    let form = registry.form(name).ok_or(Refusal::NotFound)?;
+    let site = registry.site(&form.site).ok_or(Refusal::NotFound)?;
+    if let Some(over) = visit.standing.filter(|standing| !standing.is_within()) {
+        return Err(Denied {
+            refusal: Refusal::of_limit(over.policy),
+            retry_after_s: Some(over.reset_s),
+            missing: Vec::new(),
+        });
+    }
+    let token = sign_rendered(&visit.edge.keys, &form.name, visit.now_ms);
+    let form_of_reply = reply::Form::preferred(text(&visit.parts.headers, &ACCEPT), false);
+    let mut reply = reply::rendered(spam::RENDERED_FIELD, &token, form_of_reply);
+    reply::share(&mut reply, visit.own_origin(site));
+    Ok(Answer::answered(reply))
 }
 
 /// Answers `OPTIONS /f/{form}`: a page of the site's own may send, another is told nothing.
@@ -80,18 +110,20 @@ fn body_type(headers: &HeaderMap) -> Result<BodyType, Refusal> {
     BodyType::parse(text(headers, &CONTENT_TYPE).unwrap_or(""))
 }
 
-/// The network first, then the form: a network that is over its limit must not use up the form's. A person who is a little
-/// over it gets back what was typed, and so the body is read; `far` says that it is not worth that.
-fn check_limits(visit: &Visit<'_>, form: &Form, far: &mut bool) -> Result<(), Denied> {
-    let mut denied = |refusal, level| match level {
+/// A limit that somebody is over, and what is said about it.
+type Limited = Result<(), (Standing, Refusal)>;
+
+/// The network first, then the site, then the form: who is over a limit must not use up what others share.
+fn check_limits(visit: &Visit<'_>, form: &Form) -> Limited {
+    let within = |standing: Standing| match standing.level {
         Level::Within => Ok(()),
-        Level::Over { retry_after_s } | Level::Far { retry_after_s } => {
-            *far = matches!(level, Level::Far { .. });
-            Err(Denied { refusal, retry_after_s: Some(retry_after_s), missing: Vec::new() })
+        Level::Over { .. } | Level::Far { .. } => {
+            Err((standing, Refusal::of_limit(standing.policy)))
         }
     };
-    denied(Refusal::RateAddress, visit.level)?;
-    denied(Refusal::RateForm, visit.edge.limits.form(&form.name))
+    visit.standing.map_or(Ok(()), within)?;
+    within(visit.edge.limits.site(&form.site))?;
+    within(visit.edge.limits.form(&form.name))
 }
 
 async fn post(
@@ -101,19 +133,25 @@ async fn post(
     kind: &Result<BodyType, Refusal>,
     (body, sent): (Incoming, &mut Option<Bytes>),
     form_of_reply: reply::Form,
+    limited: Limited,
 ) -> Result<Answer, Denied> {
-    let mut far = false;
-    let limited = check_limits(visit, form, &mut far);
-    if limited.is_err() && (far || form_of_reply != reply::Form::Html) {
-        limited.clone()?;
+    let limited = limited.map_err(|(over, refusal)| {
+        let retry_after_s = Some(over.reset_s);
+        (over.is_far_over(), Denied { refusal, retry_after_s, missing: Vec::new() })
+    });
+    // A person who is a little over the limit gets back what was typed, and so the body is read; far over it is not worth that.
+    if let Err((far, denied)) = &limited
+        && (*far || form_of_reply != reply::Form::Html)
+    {
+        return Err(denied.clone());
     }
     let (edge, kind) = (visit.edge, kind.as_ref().map_err(|refusal| *refusal)?);
     let within = Duration::from_millis(edge.settings.body_timeout_ms);
     let body = body::read(body, &visit.parts.headers, edge.settings.body_bytes_max, within).await?;
     let body = sent.insert(body);
-    limited?;
+    limited.map_err(|(_, denied)| denied)?;
     let fields = Fields::read(kind, body, edge.settings.fields_max)?;
-    let Submission { mut trail, fields, return_url } = sort(visit, site, fields)?;
+    let Submission { mut trail, fields, return_url } = sort(visit, form, site, fields)?;
     let parent = trail.parent(&edge.keys);
     let (mut event, _) = visit.event(EventType::Lead, SourceKind::WebForm, site, trail);
     event.parent_click = parent;
@@ -140,7 +178,12 @@ struct Submission {
 }
 
 /// Takes the control fields out: our click id, campaign values, sub ids, the return URL.
-fn sort(visit: &Visit<'_>, site: &Site, posted: Fields) -> Result<Submission, Refusal> {
+fn sort(
+    visit: &Visit<'_>,
+    form: &Form,
+    site: &Site,
+    posted: Fields,
+) -> Result<Submission, Refusal> {
     let mut trail = Trail { flags: posted.flags, ..Trail::default() };
     let mut fields = Vec::with_capacity(posted.list.len());
     let mut return_url = None;
@@ -154,8 +197,9 @@ fn sort(visit: &Visit<'_>, site: &Site, posted: Fields) -> Result<Submission, Re
             Wish::Allowed(_) | Wish::Nothing => {}
             Wish::Refused => trail.flags.set(Flag::ReturnUrlRefused),
         };
+    let mut spam = visit.edge.signals.begin(visit.client);
     for (name, value) in posted.list {
-        if trail.take_field(&name, &value) {
+        if spam.take_field(&name, &value) || trail.take_field(&name, &value) {
             continue;
         }
         if return_url::is_name(&name) {
@@ -172,6 +216,7 @@ fn sort(visit: &Visit<'_>, site: &Site, posted: Fields) -> Result<Submission, Re
     for pair in pairs(visit.query().as_bytes()).filter(|pair| return_url::is_name(&pair.name)) {
         wish(&pair.value, &mut trail, &mut return_url);
     }
+    spam.finish(&visit.edge.keys, form, visit.now_ms, &mut trail.flags);
     trail.page(&page);
     if visit.parts.headers.contains_key(ORIGIN) && visit.own_origin(site).is_none() {
         trail.flags.set(Flag::OriginForeign);

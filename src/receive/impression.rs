@@ -88,7 +88,7 @@ async fn impression(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Deni
     let (mut event, _) = visit.event(EventType::Impression, SourceKind::Pixel, &target.site, trail);
     event.promotion = promotion;
     event.price_currency = price_currency;
-    Ok(record::pixel(visit, &event).await)
+    Ok(record::pixel(visit, event).await)
 }
 
 async fn form_view(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Denied> {
@@ -104,7 +104,7 @@ async fn form_view(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Denie
     let (mut event, _) = visit.event(EventType::FormView, SourceKind::Pixel, site, trail);
     event.parent_click = parent;
     event.form = Some(FormPost { form: form.name.clone(), ..FormPost::default() });
-    Ok(record::pixel(visit, &event).await)
+    Ok(record::pixel(visit, event).await)
 }
 
 /// An amount as a browser may claim it: a plain number that isn't negative. What can't be read is never guessed.

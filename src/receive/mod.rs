@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::check::limits::Limits;
+use crate::check::spam::Signals;
 use crate::config;
 use crate::ids::Minter;
 use crate::journal::Journal;
@@ -23,6 +24,7 @@ mod affiliate;
 mod body;
 mod click;
 mod connection;
+pub mod decisions;
 mod fields;
 mod form;
 mod impression;
@@ -31,6 +33,7 @@ mod multipart;
 mod open;
 pub mod pairs;
 mod pixel;
+mod rate;
 mod record;
 mod refuse;
 mod reply;
@@ -66,6 +69,10 @@ pub struct Edge {
     pub journal: Arc<Journal>,
     /// How much one network or form may send.
     pub limits: Limits,
+    /// How limits are told.
+    rates: rate::RateFields,
+    /// What only memory can tell about spam.
+    pub signals: Signals,
     /// Counts.
     pub metrics: tally::Metrics,
     /// What our own pages have in common, by site.
@@ -97,6 +104,8 @@ impl Edge {
             minter: Minter::new()?,
             journal,
             limits: Limits::new(&config.limits),
+            rates: rate::RateFields::new(&config.limits),
+            signals: Signals::new(&config.spam),
             metrics: tally::Metrics::new(metrics),
             secure_cookies: config.edge.public_url.starts_with("https://"),
         })

@@ -28,5 +28,5 @@ pub async fn answer(visit: &Visit<'_>, token: &str) -> Result<Answer, Denied> {
     let (mut event, _) = visit.event(EventType::EmailOpen, SourceKind::Pixel, site, trail);
     event.promotion.mailing.clone_from(&mailing.name);
     event.promotion.campaign.clone_from(&mailing.campaign);
-    Ok(record::pixel(visit, &event).await)
+    Ok(record::pixel(visit, event).await)
 }

@@ -59,7 +59,7 @@ pub async fn answer(visit: &Visit<'_>) -> Result<Answer, Denied> {
     if let Some(offer) = offer {
         event.promotion.offer.clone_from(&offer.name);
     }
-    Ok(record::pixel(visit, &event).await)
+    Ok(record::pixel(visit, event).await)
 }
 
 fn read<'a>(query: &'a str, trail: &mut Trail) -> Asked<'a> {

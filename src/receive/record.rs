@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 use crate::check::Refusal;
-use crate::check::limits::Level;
+use crate::check::flags::Flag;
 use crate::event::Event;
 use crate::journal::{Outcome, Patience, Record};
 use crate::receive::Edge;
@@ -78,14 +78,28 @@ pub async fn durable(edge: &Edge, event: &Event) -> Result<String, Refusal> {
     }
 }
 
+/// True when the network, everybody together, or the event's site is so far over its limit that the log is spared. The site is counted
+/// here: only now it is known whose the event is.
+fn is_far_over(visit: &Visit<'_>, event: &mut Event) -> bool {
+    if visit.standing.is_some_and(|standing| standing.is_far_over()) {
+        return true;
+    }
+    let site = visit.edge.limits.site(&event.site);
+    let word = Flag::OverLimit.word();
+    if !site.is_within() && !event.flags.iter().any(|flag| flag == word) {
+        event.flags.push(word.to_owned());
+    }
+    site.is_far_over()
+}
+
 /// Records a pixel's event and answers with the GIF. Between the limit and ten times the limit it is recorded with a flag; beyond,
 /// the GIF is all there is: an image element can't be told to come back later, and a broken image would be seen.
-pub async fn pixel(visit: &Visit<'_>, event: &Event) -> Answer {
-    if matches!(visit.level, Level::Far { .. }) {
+pub async fn pixel(visit: &Visit<'_>, mut event: Event) -> Answer {
+    if is_far_over(visit, &mut event) {
         let settled = Settled::Unrecorded(Unrecorded::OverLimit);
         return Answer { reply: reply::gif(StatusCode::OK), settled };
     }
-    match durable(visit.edge, event).await {
+    match durable(visit.edge, &event).await {
         Ok(receipt) => {
             let mut reply = reply::gif(StatusCode::OK);
             reply::with_receipt(&mut reply, &receipt);
@@ -100,14 +114,14 @@ pub async fn pixel(visit: &Visit<'_>, event: &Event) -> Answer {
 }
 
 /// Records a click and sends the browser on. The wait is short, and a redirect goes whatever the log says.
-pub async fn redirect(visit: &Visit<'_>, event: &Event, location: String) -> Answer {
+pub async fn redirect(visit: &Visit<'_>, mut event: Event, location: String) -> Answer {
     let mut reply = reply::redirect(location);
-    if matches!(visit.level, Level::Far { .. }) {
+    if is_far_over(visit, &mut event) {
         return Answer { reply, settled: Settled::Unrecorded(Unrecorded::OverLimit) };
     }
     let edge = visit.edge;
     let wait = Duration::from_millis(edge.settings.redirect_wait_ms);
-    let settled = match edge.journal.append(Record::from(event), Patience::Written(wait)).await {
+    let settled = match edge.journal.append(Record::from(&event), Patience::Written(wait)).await {
         Outcome::Durable => {
             reply::with_receipt(&mut reply, &sign_receipt(&edge.keys, event.id));
             Settled::Accepted

@@ -10,7 +10,6 @@ use hyper::header::{ACCEPT, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
-use crate::check::limits::Level;
 use crate::check::{Refusal, visitor};
 use crate::ids::now_millis;
 use crate::receive::record::{Answer, Denied};
@@ -27,6 +26,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route<'a> {
     Form(&'a str),
+    Rendered(&'a str),
     Click(&'a str),
     Affiliate(&'a str, &'a str),
     Open(&'a str),
@@ -43,6 +43,7 @@ impl<'a> Route<'a> {
         let (first, second, third, rest) = (parts.next(), parts.next(), parts.next(), parts.next());
         match (first.unwrap_or(""), second, third, rest) {
             ("f", Some(form), None, None) => Self::Form(form),
+            ("f", Some(form), Some("time"), None) => Self::Rendered(form),
             ("c", Some(link), None, None) => Self::Click(link),
             ("a", Some(affiliate), Some(offer), None) => Self::Affiliate(affiliate, offer),
             ("o", Some(image), None, None) => {
@@ -58,7 +59,7 @@ impl<'a> Route<'a> {
 
     fn door(self) -> Door {
         match self {
-            Self::Form(_) => Door::Form,
+            Self::Form(_) | Self::Rendered(_) => Door::Form,
             Self::Click(_) => Door::Click,
             Self::Affiliate(..) => Door::Affiliate,
             Self::Open(_) => Door::Open,
@@ -149,11 +150,12 @@ async fn dispatch(
     let client = visitor::client(peer, &edge.settings.trusted_proxies, lines);
     let counts =
         !matches!(route.door(), Door::Receipt | Door::Other) && parts.method != Method::OPTIONS;
-    let level = if counts { edge.limits.address(client) } else { Level::Within };
-    let visit = Visit { edge, parts, now_ms: now_millis(), client, level };
+    let standing = counts.then(|| edge.limits.client(client));
+    let visit = Visit { edge, parts, now_ms: now_millis(), client, standing };
     let result = match route {
         Route::Form(name) if parts.method == Method::OPTIONS => form::preflight(&visit, name),
         Route::Form(name) => Ok(form::answer(&visit, name, body).await),
+        Route::Rendered(name) => form::rendered(&visit, name),
         Route::Click(name) => click::answer(&visit, name).await,
         Route::Affiliate(affiliate, offer) => affiliate::answer(&visit, affiliate, offer).await,
         Route::Open(token) => open::answer(&visit, token).await,
@@ -173,6 +175,7 @@ mod tests {
     #[test]
     fn a_path_has_one_meaning() {
         assert_eq!(Route::of("/f/contact"), Route::Form("contact"));
+        assert_eq!(Route::of("/f/contact/time"), Route::Rendered("contact"));
         assert_eq!(Route::of("/a/blogger/spring"), Route::Affiliate("blogger", "spring"));
         for unknown in [
             "",

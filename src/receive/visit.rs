@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
 
 use crate::check::flags::{Flag, Flags};
-use crate::check::limits::Level;
+use crate::check::limits::Standing;
 use crate::check::origin::Trail;
 use crate::check::redact;
 use crate::check::visitor::{self, Known};
@@ -51,8 +51,8 @@ pub struct Visit<'a> {
     pub now_ms: i64,
     /// Who sent it.
     pub client: ClientIp,
-    /// How that network stands to its limit.
-    pub level: Level,
+    /// How that network, or everybody together, stands to its limit; `None` where nothing is counted.
+    pub standing: Option<Standing>,
 }
 
 /// A header's value as text; bytes that are no UTF-8 are replaced.
@@ -151,7 +151,7 @@ impl<'a> Visit<'a> {
         let mut flags = trail.flags;
         let client = self.client(&usual, &mut flags);
         let known = self.identify(site, &client, source == SourceKind::Redirect);
-        if self.level != Level::Within {
+        if self.standing.is_some_and(|standing| !standing.is_within()) {
             flags.set(Flag::OverLimit);
         }
         let event = Event {
@@ -172,6 +172,7 @@ impl<'a> Visit<'a> {
             client,
             form: None,
             worth: None,
+            decision: None,
             flags: flags.words(),
         };
         (event, known.set_cookie)

@@ -64,6 +64,9 @@ pub struct Form {
     pub site: String,
     /// The language of the page that it stands on, if it isn't the site's.
     pub language: Option<Language>,
+    /// True when its page puts a signed time of rendering into it: one that comes without is suspect.
+    #[serde(default)]
+    pub rendered_time: bool,
 }
 
 /// A registered link: an ad's or a mail's.

@@ -28,8 +28,15 @@ pub fn serve(config: Config) -> Result<ExitCode> {
         let mut metrics = parts::Metrics::default();
         let edge = parts::Edge::open(&installation, &mut metrics).await?;
         let listen = (installation.config.ops.listen, "ops.listen");
-        let ops =
-            parts::Ops::start(&installation.config, listen, metrics, edge.checks(), &stop).await?;
+        let ops = parts::Ops::start(
+            &installation.config,
+            listen,
+            metrics,
+            edge.checks(),
+            Some(edge.recorder()),
+            &stop,
+        )
+        .await?;
         tracing::info!(listen = %installation.config.edge.listen, "edge ready");
         edge.serve(stop).await;
         ops.end().await
@@ -46,7 +53,8 @@ pub fn consume(config: Config) -> Result<ExitCode> {
         let mut metrics = parts::Metrics::default();
         let consumer = parts::Consumer::open(&installation, warehouse, &mut metrics)?;
         let listen = (config.consumer.ops_listen, "consumer.ops_listen");
-        let ops = parts::Ops::start(config, listen, metrics, consumer.checks(), &stop).await?;
+        let ops =
+            parts::Ops::start(config, listen, metrics, consumer.checks(), None, &stop).await?;
         tracing::info!(log = ?config.log.home, "consumer ready");
         consumer.run(config, stop).await;
         ops.end().await
@@ -65,7 +73,7 @@ pub fn settle(config: Config, once: bool) -> Result<ExitCode> {
             return settle.run_once(&stop).await;
         }
         let listen = (config.settle.ops_listen, "settle.ops_listen");
-        let ops = parts::Ops::start(config, listen, metrics, settle.checks(), &stop).await?;
+        let ops = parts::Ops::start(config, listen, metrics, settle.checks(), None, &stop).await?;
         tracing::info!("settle ready");
         settle.run(stop).await;
         ops.end().await

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use hyper::StatusCode;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -17,10 +18,11 @@ use crate::config::{Config, Home, Kafka};
 use crate::consume::health::Health;
 use crate::consume::{self, Pipeline};
 use crate::enrich::Enricher;
+use crate::enrich::spam::Judge;
 use crate::ids::now_millis;
 use crate::journal::{Journal, kafka_client};
 use crate::keys::{DailySalt, Keys};
-use crate::ops::{self, Check};
+use crate::ops::{self, Check, Recorder};
 use crate::receive::{self, Drained};
 use crate::registry::Registry;
 use crate::report::page::App;
@@ -163,6 +165,20 @@ impl Edge {
         vec![Check { name: "journal", run: Box::new(move || journal.ready()) }]
     }
 
+    /// Records what the operator's command decides.
+    pub fn recorder(&self) -> Recorder {
+        let edge = self.edge.clone();
+        Box::new(move |signature, body| {
+            let edge = edge.clone();
+            Box::pin(async move {
+                match receive::decisions::record(&edge, &signature, &body).await {
+                    Ok(receipt) => (StatusCode::OK, receipt),
+                    Err((status, words)) => (status, words.to_owned()),
+                }
+            })
+        })
+    }
+
     /// Serves until the stop, drains, and closes the log.
     pub async fn serve(self, stop: Stop) {
         match receive::serve(self.listener, self.edge, stop).await {
@@ -194,8 +210,9 @@ impl Consumer {
         let enricher = tokio::task::block_in_place(|| Enricher::open(&installation.config.enrich))?;
         let health = Arc::new(Health::default());
         let metrics = consume::metrics::Metrics::new(metrics, health.clone());
+        let judge = Judge::new(&installation.config.spam);
         let keys = installation.keys.clone();
-        let pipeline = Pipeline { warehouse, enricher, keys, health, metrics };
+        let pipeline = Pipeline { warehouse, enricher, judge, keys, health, metrics };
         Ok(Self { pipeline: Arc::new(pipeline) })
     }
 
@@ -300,13 +317,14 @@ impl Ops {
         (listen, key): (SocketAddr, &str),
         mut metrics: Metrics,
         checks: Vec<Check>,
+        recorder: Option<Recorder>,
         draining: &Stop,
     ) -> Result<Self> {
         let listener = bind(listen, key)?;
         let checks: Arc<[Check]> = checks.into();
         metrics.register_collector(Box::new(ops::ReadyMetric(checks.clone())));
         let hosts = config.ops.hosts.clone();
-        let ops = ops::Ops { hosts, checks, metrics, draining: draining.clone() };
+        let ops = ops::Ops { hosts, checks, metrics, recorder, draining: draining.clone() };
         let (stopper, stop) = stop::channel();
         let task = tokio::spawn(ops::serve(listener, Arc::new(ops), stop));
         Ok(Self { stopper, task })

@@ -29,11 +29,11 @@ pub fn up(config: crate::config::Config, with_demo: bool) -> Result<ExitCode> {
     let (edge_stopper, edge_stop) = stop::channel();
     let mut metrics = Metrics::default();
     let edge = edge_runtime.block_on(Edge::open(&installation, &mut metrics))?;
-    let checks = edge.checks();
+    let told = (edge.checks(), edge.recorder());
     let edge_task = edge_runtime.spawn(edge.serve(edge_stop));
     let outcome = work_runtime.block_on(async {
         let stop = stop::on_signals().context("cannot watch for signals")?;
-        let running = Running::start(installation.clone(), with_demo, metrics, checks, &stop).await;
+        let running = Running::start(installation.clone(), with_demo, metrics, told, &stop).await;
         if let Ok(running) = &running {
             running.announce(&installation, begun);
             stop.stopped().await;
@@ -59,7 +59,7 @@ impl Running {
         installation: Arc<Installation>,
         with_demo: bool,
         mut metrics: Metrics,
-        mut checks: Vec<crate::ops::Check>,
+        (mut checks, recorder): (Vec<crate::ops::Check>, crate::ops::Recorder),
         signals: &Stop,
     ) -> Result<Self> {
         let config = &installation.config;
@@ -88,7 +88,7 @@ impl Running {
         checks.extend(consumer.checks());
         checks.extend(settle.checks());
         let listen = (config.ops.listen, "ops.listen");
-        let ops = Ops::start(config, listen, metrics, checks, signals).await?;
+        let ops = Ops::start(config, listen, metrics, checks, Some(recorder), signals).await?;
         let mut tasks = Vec::new();
         tasks.push(tokio::spawn({
             let (installation, stop) = (installation.clone(), stop.clone());

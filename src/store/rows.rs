@@ -27,6 +27,16 @@ row! {
         site: String, event_time: Millis, id_seq: u32, id_node: u32, received_lag_ms: i64, visitor: u128, form: String,
         email: String, email_key: Key16, phone: String, phone_key: Key16, first_name: String, last_name: String,
         full_name: String, company: String, message: String, extra: Pairs, country: String, traffic_class: &'static str,
+        spam_score: u8, spam_reasons: Texts, spam_ruleset: u16,
+        log_epoch: u64, log_partition: u16, log_offset: u64,
+    }
+}
+
+row! {
+    /// A row of `quarantine`: personal.
+    QuarantineRow in "quarantine" at log_offset {
+        site: String, event_time: Millis, id_seq: u32, id_node: u32, received_lag_ms: i64, form: String, state: &'static str,
+        score: u8, reasons: Texts, ruleset: u16, payload: Vec<u8>, at: Millis, version: u8,
         log_epoch: u64, log_partition: u16, log_offset: u64,
     }
 }

@@ -9,10 +9,11 @@ use serde::Deserialize;
 use crate::config::Config;
 
 /// The files, in order. A file that was ever released is never edited: changes come as a new file.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("001_facts.sql", include_str!("../../deploy/schema/001_facts.sql")),
     ("002_settled.sql", include_str!("../../deploy/schema/002_settled.sql")),
     ("003_checks.sql", include_str!("../../deploy/schema/003_checks.sql")),
+    ("005_quarantine.sql", include_str!("../../deploy/schema/005_quarantine.sql")),
 ];
 
 /// Characters of a server's error that are told.

@@ -2,6 +2,7 @@
 
 mod faults;
 mod kafka;
+mod quarantine;
 mod readiness;
 mod story;
 

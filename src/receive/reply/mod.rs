@@ -137,6 +137,20 @@ pub fn receipt_json(receipt: &str) -> Reply {
     plain(StatusCode::OK, format!("{{\"receipt\":\"{receipt}\"}}\n"), "application/json")
 }
 
+/// The time at which a form is rendered, signed: a hidden field for a page that includes it (SSI, ESI, a template), or JSON for a script.
+pub fn rendered(field: &str, token: &str, form: Form) -> Reply {
+    match form {
+        Form::Json => {
+            let body = format!("{{\"name\":\"{field}\",\"value\":\"{token}\"}}\n");
+            plain(StatusCode::OK, body, "application/json")
+        }
+        _ => {
+            let body = format!("<input type=\"hidden\" name=\"{field}\" value=\"{token}\">\n");
+            plain(StatusCode::OK, body, "text/html; charset=utf-8")
+        }
+    }
+}
+
 /// Robots stay out: every address here counts something.
 pub fn robots() -> Reply {
     plain(StatusCode::OK, "User-agent: *\nDisallow: /\n", "text/plain")
@@ -162,7 +176,9 @@ pub fn share(reply: &mut Reply, origin: Option<&HeaderValue>) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("Leadtrail-Receipt, Leadtrail-Refusal, Retry-After"),
+            HeaderValue::from_static(
+                "Leadtrail-Receipt, Leadtrail-Refusal, Retry-After, RateLimit, RateLimit-Policy",
+            ),
         );
     }
 }

@@ -97,7 +97,7 @@ impl Texts {
             | R::HeaderTooLarge => &topics.unreadable,
             R::Empty => &topics.empty,
             R::MissingField => &topics.missing,
-            R::RateAddress | R::RateForm => &topics.busy,
+            R::RateAddress | R::RateForm | R::RateSite | R::RateGlobal => &topics.busy,
             R::LogFull | R::LogSlow => &topics.not_saved,
         }
     }
