@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::config::ProxyHeader;
 use crate::event::VisitorBasis;
 use crate::ids::{DayHash, VisitorId};
 use crate::personal::ClientIp;
@@ -81,11 +82,13 @@ pub fn set_cookie(visitor: VisitorId, secure: bool) -> String {
     [COOKIE, "=", visitor, reach].concat()
 }
 
-/// The client's address: the right-most hop of `X-Forwarded-For` that is no proxy of ours, and only when the peer is one.
-/// `forwarded` gives the header's lines, last first.
+/// The client's address: the right-most hop of `X-Forwarded-For` (or `Forwarded`, as configured) that is no proxy of ours, and only
+/// when the peer is one. `forwarded` gives the header's lines, last first. One header counts, never both: a proxy sets one and lets the
+/// other through as the client wrote it.
 pub fn client<'a>(
     peer: IpAddr,
     trusted: &[IpNet],
+    header: ProxyHeader,
     forwarded: impl Iterator<Item = &'a str>,
 ) -> ClientIp {
     let ours = |client: ClientIp| trusted.iter().any(|network| network.contains(&client.expose()));
@@ -95,13 +98,28 @@ pub fn client<'a>(
     }
     for hop in forwarded.flat_map(|line| line.rsplit(',')) {
         // What can't be read was written by somebody unknown: what stands left of it is worth nothing.
-        let Some(address) = parse_hop(hop.trim()) else { break };
+        let address = match header {
+            ProxyHeader::XForwardedFor => parse_hop(hop.trim()),
+            ProxyHeader::Forwarded => forwarded_for(hop).and_then(parse_hop),
+        };
+        let Some(address) = address else { break };
         client = ClientIp::new(address);
         if !ours(client) {
             break;
         }
     }
     client
+}
+
+/// The node of `for=` in one element of `Forwarded` (RFC 7239): `for="[2001:db8::1]:4711";proto=https`. Elements are cut at every comma,
+/// quoted or not: our own proxy's element, the last, has none, and an open quote left of it must not swallow it.
+fn forwarded_for(element: &str) -> Option<&str> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let value = value.trim();
+        let inner = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        name.trim().eq_ignore_ascii_case("for").then_some(inner.unwrap_or(value))
+    })
 }
 
 /// `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]` or `[::1]:5`.
@@ -168,7 +186,8 @@ mod tests {
     fn only_our_proxies_are_believed() {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
         let from = |peer: &str, lines: &[&str]| {
-            client(peer.parse().unwrap(), &trusted, lines.iter().rev().copied())
+            let lines = lines.iter().rev().copied();
+            client(peer.parse().unwrap(), &trusted, ProxyHeader::XForwardedFor, lines)
                 .expose()
                 .to_string()
         };
@@ -180,9 +199,64 @@ mod tests {
         assert_eq!(from("::ffff:10.0.0.1", &["203.0.113.7"]), "203.0.113.7");
         assert_eq!(from("10.0.0.1", &["6.6.6.6, unknown"]), "10.0.0.1");
         assert_eq!(from("10.0.0.1", &[]), "10.0.0.1");
+        // Spellings that parsers disagree about are no addresses: the hop before them counts.
+        for hostile in [
+            "203.0.113.07",
+            "0xcb.0.113.7",
+            "203.0.113.7:99999",
+            "fe80::1%eth0",
+            "[203.0.113.7",
+            "203.0.113.7]",
+            "[::1",
+            "203.0.113.7;",
+            "\"203.0.113.7\"",
+            "localhost",
+            "",
+            "6.6.6.6 203.0.113.7",
+            "203.0.113.7\u{a0}",
+        ] {
+            let line = format!("6.6.6.6, {hostile}, 10.0.0.2");
+            assert_eq!(from("10.0.0.1", &[&line]), "10.0.0.2", "{hostile}");
+        }
+        assert_eq!(from("10.0.0.1", &["::ffff:203.0.113.7"]), "203.0.113.7");
+        assert_eq!(from("10.0.0.1", &["6.6.6.6,203.0.113.7 ,\t10.0.0.2"]), "203.0.113.7");
+    }
+
+    #[test]
+    fn the_standards_own_header_is_read_the_same_way() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let from = |lines: &[&str]| {
+            let lines = lines.iter().rev().copied();
+            let peer = "10.0.0.1".parse().unwrap();
+            client(peer, &trusted, ProxyHeader::Forwarded, lines).expose().to_string()
+        };
+        assert_eq!(from(&["for=203.0.113.7;proto=https;by=10.0.0.1"]), "203.0.113.7");
+        assert_eq!(from(&["for=6.6.6.6, For=\"203.0.113.7:4711\"", "for=10.0.0.2"]), "203.0.113.7");
+        assert_eq!(from(&["proto=https; for=\"[2001:db8::1]:4711\""]), "2001:db8::1");
+        assert_eq!(
+            from(&["for=\"6.6.6.6, for=203.0.113.7"]),
+            "203.0.113.7",
+            "an open quote swallows nothing"
+        );
+        for nobody in
+            ["for=unknown", "for=_hidden", "for=\"\"", "by=203.0.113.7", "203.0.113.7", "for"]
+        {
+            assert_eq!(from(&["for=6.6.6.6", nobody]), "10.0.0.1", "{nobody}");
+        }
     }
 
     proptest! {
+        #[test]
+        fn whatever_stands_left_of_the_last_strangers_hop_changes_nothing(noise in ".{0,40}", forwarded: bool) {
+            let trusted = ["10.0.0.0/8".parse().unwrap()];
+            let (header, line) = match forwarded {
+                true => (ProxyHeader::Forwarded, format!("{noise}, for=203.0.113.7, for=10.9.9.9")),
+                false => (ProxyHeader::XForwardedFor, format!("{noise}, 203.0.113.7, 10.9.9.9")),
+            };
+            let found = client("10.0.0.1".parse().unwrap(), &trusted, header, std::iter::once(line.as_str()));
+            prop_assert_eq!(found.expose().to_string(), "203.0.113.7");
+        }
+
         #[test]
         fn any_cookie_header_is_read_without_panic(noise in ".{0,60}", bits: u128) {
             let text = format!("{noise}; lt_v={bits:032x}");

@@ -76,7 +76,7 @@ macro_rules! sections {
 
 sections! {
     Edge {
-        listen: SocketAddr, public_url: String, trusted_proxies: Vec<ipnet::IpNet>, connections_max: usize,
+        listen: SocketAddr, public_url: String, trusted_proxies: Vec<ipnet::IpNet>, proxy_header: ProxyHeader, connections_max: usize,
         header_timeout_ms: u64, body_timeout_ms: u64, idle_timeout_ms: u64, body_bytes_max: usize, fields_max: usize,
         drain_ms: u64, redirect_wait_ms: u64, threads: usize,
     }
@@ -105,6 +105,16 @@ sections! {
     Engine { library: String, http_port: u16, memory_bytes_max: u64 }
     Enrich { place_database: String, channels_file: String }
     Demo { listen: SocketAddr }
+}
+
+/// In which header our proxies say who the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum ProxyHeader {
+    /// What nearly every proxy sends.
+    #[serde(rename = "X-Forwarded-For")]
+    XForwardedFor,
+    /// The standard's (RFC 7239).
+    Forwarded,
 }
 
 /// Where the log is at home.

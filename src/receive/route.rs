@@ -11,6 +11,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
 use crate::check::{Refusal, visitor};
+use crate::config::ProxyHeader;
 use crate::ids::now_millis;
 use crate::receive::record::{Answer, Denied};
 use crate::receive::refuse::{self, Whom};
@@ -21,6 +22,7 @@ use crate::receive::{Edge, affiliate, click, form, impression, open, pixel};
 use crate::tokens::{verify_receipt, verify_refusal};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
 /// A path, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,9 +147,14 @@ async fn dispatch(
     parts: &Parts,
     body: Incoming,
 ) -> Answer {
-    let forwarded = parts.headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let header = edge.settings.proxy_header;
+    let name = match header {
+        ProxyHeader::XForwardedFor => X_FORWARDED_FOR,
+        ProxyHeader::Forwarded => FORWARDED,
+    };
+    let forwarded = parts.headers.get_all(name).iter().rev();
     let lines = forwarded.filter_map(|line| line.to_str().ok());
-    let client = visitor::client(peer, &edge.settings.trusted_proxies, lines);
+    let client = visitor::client(peer, &edge.settings.trusted_proxies, header, lines);
     let counts =
         !matches!(route.door(), Door::Receipt | Door::Other) && parts.method != Method::OPTIONS;
     let standing = counts.then(|| edge.limits.client(client));
