@@ -99,7 +99,7 @@ pub fn client<'a>(
     for hop in forwarded.flat_map(|line| line.rsplit(',')) {
         // What can't be read was written by somebody unknown: what stands left of it is worth nothing.
         let address = match header {
-            ProxyHeader::XForwardedFor => parse_hop(hop.trim()),
+            ProxyHeader::XForwardedFor => parse_hop(hop.trim_matches([' ', '\t'])),
             ProxyHeader::Forwarded => forwarded_for(hop).and_then(parse_hop),
         };
         let Some(address) = address else { break };
