@@ -61,9 +61,17 @@ pub async fn ensure_topics(settings: &Kafka) -> Result<(), KafkaError> {
     let settle = NewTopic::new(&settings.settle_topic, 1, replication())
         .set("min.insync.replicas", in_sync)
         .set("retention.ms", "-1");
+    // Small segments and quick compaction: a salt's tombstone should take effect within the hour.
+    let shared = NewTopic::new(&settings.shared_topic, 1, replication())
+        .set("min.insync.replicas", in_sync)
+        .set("cleanup.policy", "compact")
+        .set("segment.ms", "600000")
+        .set("max.compaction.lag.ms", "600000")
+        .set("min.cleanable.dirty.ratio", "0.01")
+        .set("delete.retention.ms", "600000");
     let options =
         AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
-    for outcome in admin.create_topics(&[events, settle], &options).await? {
+    for outcome in admin.create_topics(&[events, settle, shared], &options).await? {
         match outcome {
             Ok(name) => tracing::info!(topic = name, "topic made"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}

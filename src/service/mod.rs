@@ -5,6 +5,7 @@
 //! down; a stop finishes what was begun and loses nothing.
 
 mod parts;
+mod sharing;
 mod up;
 
 use std::process::ExitCode;
@@ -51,7 +52,7 @@ pub fn consume(config: Config) -> Result<ExitCode> {
         let warehouse = installation.warehouse(Role::Ingest)?;
         parts::check_schema(config, &warehouse).await?;
         let mut metrics = parts::Metrics::default();
-        let consumer = parts::Consumer::open(&installation, warehouse, &mut metrics)?;
+        let consumer = parts::Consumer::open(&installation, warehouse, &mut metrics).await?;
         let listen = (config.consumer.ops_listen, "consumer.ops_listen");
         let ops =
             parts::Ops::start(config, listen, metrics, consumer.checks(), None, &stop).await?;

@@ -26,6 +26,7 @@ use crate::ops::{self, Check, Recorder};
 use crate::receive::{self, Drained};
 use crate::registry::Registry;
 use crate::report::page::App;
+use crate::service::sharing::Sharing;
 use crate::settle::{self, Counter, Election, Settler, Versions};
 use crate::stop::{self, Stop, Stopper};
 use crate::store::engine::{Login, holder_of, read_access};
@@ -134,19 +135,17 @@ pub struct Edge {
     listener: TcpListener,
     edge: Arc<receive::Edge>,
     journal: Arc<Journal>,
+    sharing: Option<Sharing>,
 }
 
 impl Edge {
-    /// Opens journal and salt, and listens.
+    /// Opens journal and salt, meets the other machines, and listens.
     pub async fn open(installation: &Installation, metrics: &mut Metrics) -> Result<Self> {
         let config = &installation.config;
         let listener = bind(config.edge.listen, "edge.listen")?;
-        if config.log.home == Home::Kafka {
-            let kafka = config.kafka.clone();
-            tokio::spawn(async move { ensure_topics(&kafka).await });
-        }
         let journal = Arc::new(tokio::task::block_in_place(|| Journal::open(config))?);
         let salt = Arc::new(DailySalt::open(&config.keys_dir(), now_millis())?);
+        let sharing = Sharing::begin(installation, Some(salt.clone())).await?;
         let edge = receive::Edge::new(
             config,
             installation.registry.clone(),
@@ -156,13 +155,15 @@ impl Edge {
             metrics,
         )
         .context("no random node number")?;
-        Ok(Self { listener, edge: Arc::new(edge), journal })
+        Ok(Self { listener, edge: Arc::new(edge), journal, sharing })
     }
 
     /// What `/ready` asks.
     pub fn checks(&self) -> Vec<Check> {
         let journal = self.journal.clone();
-        vec![Check { name: "journal", run: Box::new(move || journal.ready()) }]
+        let mut checks = vec![Check { name: "journal", run: Box::new(move || journal.ready()) }];
+        checks.extend(self.sharing.as_ref().map(Sharing::check));
+        checks
     }
 
     /// Records what the operator's command decides.
@@ -198,11 +199,12 @@ impl Edge {
 /// The consumer, opened.
 pub struct Consumer {
     pipeline: Arc<Pipeline>,
+    sharing: Option<Sharing>,
 }
 
 impl Consumer {
-    /// Opens the place database and the rules.
-    pub fn open(
+    /// Opens the place database and the rules, and compares keys with the other machines.
+    pub async fn open(
         installation: &Installation,
         warehouse: Warehouse,
         metrics: &mut Metrics,
@@ -213,7 +215,8 @@ impl Consumer {
         let judge = Judge::new(&installation.config.spam);
         let keys = installation.keys.clone();
         let pipeline = Pipeline { warehouse, enricher, judge, keys, health, metrics };
-        Ok(Self { pipeline: Arc::new(pipeline) })
+        let sharing = Sharing::begin(installation, None).await?;
+        Ok(Self { pipeline: Arc::new(pipeline), sharing })
     }
 
     /// What `/ready` asks.
@@ -222,17 +225,24 @@ impl Consumer {
             let health = self.pipeline.health.clone();
             Check { name, run: Box::new(move || ask(&health)) }
         };
-        vec![
+        let mut checks = vec![
             check("log", Health::reads),
             check("partitions", Health::advances),
             check("storing", Health::stores),
             check("retention", Health::keeps_up),
             check("warehouse", Health::warehouse_is_there),
-        ]
+        ];
+        checks.extend(self.sharing.as_ref().map(Sharing::check));
+        checks
     }
 
-    /// Consumes until the stop.
+    /// Consumes until the stop. Not before the keys agree: under other keys one person would get two names.
     pub async fn run(self, config: &Config, stop: Stop) {
+        if let Some(sharing) = &self.sharing
+            && !sharing.agreed(&stop).await
+        {
+            return;
+        }
         consume::run(config, self.pipeline, stop.watch()).await;
     }
 }

@@ -83,9 +83,12 @@ impl Running {
             parts::ensure_topics(&config.kafka).await;
         }
         let (stopper, stop) = stop::channel();
-        let consumer = Consumer::open(&installation, warehouse.clone(), &mut metrics)?;
+        let consumer = Consumer::open(&installation, warehouse.clone(), &mut metrics).await?;
         let settle = Settle::open(&installation, &warehouse, &mut metrics)?;
-        checks.extend(consumer.checks());
+        // The edge's line about the keys is enough.
+        let known = |check: &crate::ops::Check| checks.iter().any(|known| known.name == check.name);
+        let fresh: Vec<_> = consumer.checks().into_iter().filter(|check| !known(check)).collect();
+        checks.extend(fresh);
         checks.extend(settle.checks());
         let listen = (config.ops.listen, "ops.listen");
         let ops = Ops::start(config, listen, metrics, checks, Some(recorder), signals).await?;

@@ -94,6 +94,7 @@ impl Installation {
         self.set("KAFKA__BROKERS", address);
         self.set("KAFKA__TOPIC", &format!("{name}.events"));
         self.set("KAFKA__SETTLE_TOPIC", &format!("{name}.settle"));
+        self.set("KAFKA__SHARED_TOPIC", &format!("{name}.shared"));
         self.set("KAFKA__GROUP", name);
     }
 

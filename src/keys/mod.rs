@@ -1,23 +1,21 @@
 //! Keys: one signing key, any number of verify-only keys, and the salt of the day.
 //!
 //! In: the keys folder. Out: [`Keys`] and [`DailySalt`]. Refuses: a key file that others can read, or that cannot be
-//! understood. Promises: keys are made at the first start, in files of mode 0600, by whichever process comes first; a
-//! salt is gone for good after 48 hours.
+//! understood. Promises: keys are made at the first start, in files of mode 0600, by whichever process comes first. Where there
+//! are several machines, [`shared`] sees to it that their keys agree and their salts are one.
+
+mod fingerprint;
+mod salt;
+mod seal;
+pub mod shared;
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
 
-use crate::ids::DayHash;
-use crate::personal::ClientIp;
-
-/// Milliseconds in a day.
-const DAY_MS: i64 = 86_400_000;
-
-/// Salts older than this many days before today are deleted: no salt outlives 48 hours.
-const SALT_DAYS_KEPT: i64 = 1;
+pub use fingerprint::{Fingerprint, KeysDiffer};
+pub use salt::DailySalt;
 
 /// Why the keys can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -101,22 +99,19 @@ impl KeySet {
 pub struct Keys {
     sets: Vec<KeySet>,
     pseudonym: [u8; 32],
-    fingerprint: String,
+    fingerprint: Fingerprint,
 }
 
 impl Keys {
     /// Reads `signing.key` and `pseudonym.key` in `folder`; makes what is missing.
     pub fn open(folder: &Path) -> Result<Self, KeyError> {
         make_folder(folder)?;
-        let (sets, signing_text) = read_signing(&folder.join("signing.key"))?;
+        let (sets, signing) = read_signing(&folder.join("signing.key"))?;
         let path = folder.join("pseudonym.key");
         let text = read_or_make(&path, || format!("{}\n", hex(&random_key())))?;
         let pseudonym = unhex(text.trim()).ok_or(KeyError::Line { path, line: 1 })?;
-        let fingerprint = blake3::derive_key(
-            "leadtrail 2026-11 key fingerprint",
-            format!("{signing_text}{text}").as_bytes(),
-        );
-        Ok(Self { sets, pseudonym, fingerprint: hex(&fingerprint[..8]) })
+        let fingerprint = Fingerprint::of(&pseudonym, &signing);
+        Ok(Self { sets, pseudonym, fingerprint })
     }
 
     /// The key that signs: the first of the list.
@@ -129,9 +124,14 @@ impl Keys {
         self.sets.iter().find(|set| set.number == number)
     }
 
-    /// Names the key files without giving anything away: two edges with different ones must not run side by side.
-    pub fn fingerprint(&self) -> &str {
+    /// Names the keys without giving anything away: edges whose keys don't agree must not run side by side.
+    pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
+    }
+
+    /// What seals a day's salt for the others who have these keys.
+    fn seal_key(&self) -> [u8; 32] {
+        blake3::derive_key("leadtrail 2026-11 daily salt seal", &self.pseudonym)
     }
 
     /// The keyed hash under which a normalised personal value stands in `events`; zero for an empty value.
@@ -146,9 +146,10 @@ impl Keys {
     }
 }
 
-fn read_signing(path: &Path) -> Result<(Vec<KeySet>, String), KeyError> {
+/// The keys, the one that signs first, and their masters in the same order.
+fn read_signing(path: &Path) -> Result<(Vec<KeySet>, Vec<[u8; 32]>), KeyError> {
     let text = read_or_make(path, || format!("1 {} sign\n", hex(&random_key())))?;
-    let mut sets = Vec::new();
+    let (mut sets, mut masters) = (Vec::new(), Vec::new());
     let mut signers = 0;
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let bad = || KeyError::Line { path: path.to_owned(), line: index + 1 };
@@ -165,93 +166,10 @@ fn read_signing(path: &Path) -> Result<(Vec<KeySet>, String), KeyError> {
         }
         let place = if signs { 0 } else { sets.len() };
         sets.insert(place, KeySet::derive(number, &master));
+        masters.insert(place, master);
         signers += usize::from(signs);
     }
-    if signers == 1 { Ok((sets, text)) } else { Err(KeyError::Signer { path: path.to_owned() }) }
-}
-
-/// The salts of today and yesterday, shared by the processes of one machine through files.
-///
-/// With it the edge turns (site, full address, agent, language) into a number that links one browser's requests within one
-/// UTC day and nothing else (DESIGN.md, "Joining a form to its click").
-pub struct DailySalt {
-    folder: PathBuf,
-    current: RwLock<(i64, [u8; 32])>,
-}
-
-impl DailySalt {
-    /// Uses `folder`/salt-DAY files; deletes what is too old.
-    pub fn open(folder: &Path, now_ms: i64) -> Result<Self, KeyError> {
-        make_folder(folder)?;
-        let day = now_ms.div_euclid(DAY_MS);
-        let salt = read_salt(folder, day)?;
-        delete_old_salts(folder, day);
-        Ok(Self { folder: folder.to_owned(), current: RwLock::new((day, salt)) })
-    }
-
-    /// The hash of one browser's day at `now_ms`; never zero. When the next day's salt can't be made, the hash is left out
-    /// (zero) rather than made with a stale salt.
-    pub fn hash(
-        &self,
-        now_ms: i64,
-        site: &str,
-        address: ClientIp,
-        agent: &[u8],
-        language: &[u8],
-    ) -> DayHash {
-        let day = now_ms.div_euclid(DAY_MS);
-        let Some(salt) = self.salt(day) else { return DayHash(0) };
-        let mut hasher = blake3::Hasher::new_keyed(&salt);
-        hasher.update(site.as_bytes()).update(&[0]);
-        match address.expose() {
-            std::net::IpAddr::V4(v4) => hasher.update(&v4.octets()),
-            std::net::IpAddr::V6(v6) => hasher.update(&v6.octets()),
-        };
-        hasher.update(&(agent.len() as u64).to_le_bytes()).update(agent).update(language);
-        let mut bytes = [0; 8];
-        hasher.finalize_xof().fill(&mut bytes);
-        DayHash(u64::from_le_bytes(bytes).max(1))
-    }
-
-    fn salt(&self, day: i64) -> Option<[u8; 32]> {
-        {
-            let current = self.current.read().unwrap_or_else(|poison| poison.into_inner());
-            if current.0 == day {
-                return Some(current.1);
-            }
-        }
-        let mut current = self.current.write().unwrap_or_else(|poison| poison.into_inner());
-        if current.0 != day {
-            match read_salt(&self.folder, day) {
-                Ok(salt) => *current = (day, salt),
-                Err(error) => {
-                    tracing::error!(%error, "no salt for today; daily hashes are left out");
-                    return None;
-                }
-            }
-            delete_old_salts(&self.folder, day);
-        }
-        Some(current.1)
-    }
-}
-
-fn read_salt(folder: &Path, day: i64) -> Result<[u8; 32], KeyError> {
-    let path = folder.join(format!("salt-{day}"));
-    let text = read_or_make(&path, || format!("{}\n", hex(&random_key())))?;
-    unhex(text.trim()).ok_or(KeyError::Line { path, line: 1 })
-}
-
-fn delete_old_salts(folder: &Path, today: i64) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let day = name.to_str().and_then(|name| name.strip_prefix("salt-")?.parse::<i64>().ok());
-        if day.is_some_and(|day| day < today - SALT_DAYS_KEPT)
-            && let Err(error) = fs::remove_file(entry.path())
-        {
-            tracing::error!(path = ?entry.path(), %error, "cannot delete an old salt; delete it by hand");
-        }
-    }
+    if signers == 1 { Ok((sets, masters)) } else { Err(KeyError::Signer { path: path.to_owned() }) }
 }
 
 fn make_folder(folder: &Path) -> Result<(), KeyError> {
@@ -267,16 +185,7 @@ fn make_folder(folder: &Path) -> Result<(), KeyError> {
 fn read_or_make(path: &Path, content: impl FnOnce() -> String) -> Result<String, KeyError> {
     if !path.exists() {
         let temporary = path.with_extension(format!("new-{}", std::process::id()));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(file_error("create", &temporary))?;
-        file.write_all(content().as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(file_error("write", &temporary))?;
+        write_private(&temporary, &content())?;
         let linked = fs::hard_link(&temporary, path);
         fs::remove_file(&temporary).map_err(file_error("remove", &temporary))?;
         match linked {
@@ -290,6 +199,20 @@ fn read_or_make(path: &Path, content: impl FnOnce() -> String) -> Result<String,
         return Err(KeyError::Open { path: path.to_owned(), mode: mode & 0o777 });
     }
     fs::read_to_string(path).map_err(file_error("read", path))
+}
+
+/// Writes a file that is its owner's alone, durably.
+fn write_private(path: &Path, content: &str) -> Result<(), KeyError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(file_error("create", path))?;
+    file.write_all(content.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(file_error("write", path))
 }
 
 fn random_key() -> [u8; 32] {
@@ -351,18 +274,5 @@ mod tests {
         let keys = Keys::open(folder.path()).unwrap();
         assert_eq!(keys.signer().number, 2);
         assert!(keys.find(1).is_some() && keys.find(3).is_none());
-    }
-
-    #[test]
-    fn a_salt_is_gone_after_two_days() {
-        let folder = tempfile::tempdir().unwrap();
-        let salt = DailySalt::open(folder.path(), 10 * DAY_MS).unwrap();
-        let address = ClientIp::new("203.0.113.77".parse().unwrap());
-        let hash = |now| salt.hash(now, "shop", address, b"agent", b"en");
-        assert_eq!(hash(10 * DAY_MS), hash(11 * DAY_MS - 1));
-        assert_ne!(hash(10 * DAY_MS), hash(11 * DAY_MS));
-        hash(12 * DAY_MS);
-        assert!(!folder.path().join("salt-10").exists());
-        assert!(folder.path().join("salt-11").exists());
     }
 }
