@@ -35,6 +35,7 @@ flags! {
     RenderedForged "rendered_forged" "The time of rendering is not one that our keys signed for this form.";
     RenderedMissing "rendered_missing" "The form asks for a signed time of rendering, and none came.";
     GoalMissing "goal_missing" "A conversion without a goal and without an amount.";
+    RequiredMissing "required_missing" "A field is empty that the form's own system would have insisted on.";
 }
 
 /// A set of flags.
@@ -52,6 +53,11 @@ impl Flags {
     /// Adds one.
     pub fn set(&mut self, flag: Flag) {
         self.0 |= 1 << flag as u32;
+    }
+
+    /// True when it was added.
+    pub fn has(self, flag: Flag) -> bool {
+        self.0 & (1 << flag as u32) != 0
     }
 
     /// Adds all of `other`.

@@ -33,6 +33,7 @@
 use hyper::StatusCode;
 
 pub mod destination;
+pub mod dialects;
 pub mod flags;
 pub mod lead_field;
 pub mod limits;

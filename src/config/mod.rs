@@ -48,6 +48,7 @@ fn wrong(text: impl Into<String>) -> ConfigError {
 pub struct Config {
     pub data_dir: PathBuf,
     pub sites_file: String,
+    pub dialects_dir: String,
     pub edge: Edge,
     pub app: App,
     pub ops: Ops,

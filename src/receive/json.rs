@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::check::Refusal;
+use crate::check::dialects::Listed;
 use crate::receive::fields::Fields;
 
 /// Levels of objects and arrays; forms have one or two.
@@ -19,16 +20,70 @@ const DEPTH_MAX: usize = 8;
 /// # Errors
 /// When it is no JSON object, is nested too deeply, or is over a cap of [`Fields`].
 pub fn read(body: &[u8], fields: &mut Fields) -> Result<(), Refusal> {
-    let text = match std::str::from_utf8(body) {
-        Ok(text) => std::borrow::Cow::Borrowed(text),
-        Err(_) => std::borrow::Cow::Owned(fields.text(body)),
-    };
-    let text = text.trim_start_matches('\u{feff}');
-    let raw: &RawValue = serde_json::from_str(text).map_err(|_| Refusal::BrokenBody)?;
+    let text = text_of(body, fields);
+    let raw: &RawValue = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|_| Refusal::BrokenBody)?;
     if !raw.get().starts_with('{') {
         return Err(Refusal::BrokenBody);
     }
     flatten(raw, &mut String::new(), 1, fields)
+}
+
+fn text_of<'a>(body: &'a [u8], fields: &mut Fields) -> std::borrow::Cow<'a, str> {
+    match std::str::from_utf8(body) {
+        Ok(text) => std::borrow::Cow::Borrowed(text),
+        Err(_) => std::borrow::Cow::Owned(fields.text(body)),
+    }
+}
+
+/// Reads a body that lists its fields: each item is one field, whatever the order of its members; the rest is read as ever.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_listed(body: &[u8], listed: &Listed, fields: &mut Fields) -> Result<(), Refusal> {
+    let text = text_of(body, fields);
+    let text = text.trim_start_matches('\u{feff}');
+    let members: Members<'_> = serde_json::from_str(text).map_err(|_| Refusal::BrokenBody)?;
+    for (name, value) in members.0 {
+        if name != listed.list || !value.get().starts_with('[') {
+            flatten(value, &mut name.clone(), 2, fields)?;
+            continue;
+        }
+        let items: Vec<&RawValue> =
+            serde_json::from_str(value.get()).map_err(|_| Refusal::BrokenBody)?;
+        for item in items {
+            one_of_list(item, listed, fields)?;
+        }
+    }
+    Ok(())
+}
+
+fn one_of_list(item: &RawValue, listed: &Listed, fields: &mut Fields) -> Result<(), Refusal> {
+    let members = serde_json::from_str::<Members<'_>>(item.get()).map(|members| members.0);
+    let members = members.unwrap_or_default();
+    let text = |wanted: &str| {
+        let found = members.iter().find(|(name, _)| !wanted.is_empty() && name == wanted);
+        found.and_then(|(_, value)| serde_json::from_str::<String>(value.get()).ok())
+    };
+    let value = members.iter().find(|(name, _)| *name == listed.value);
+    let (Some(name), Some((_, value))) = (text(&listed.name), value) else {
+        // No field as the vendor would have it: nothing is lost all the same.
+        return flatten(item, &mut listed.list.clone(), 3, fields);
+    };
+    let mut path = match text(&listed.kind) {
+        Some(kind) if !kind.is_empty() && kind != listed.plain_kind => format!("{kind}/{name}"),
+        _ => name,
+    };
+    flatten(value, &mut path, 4, fields)
+}
+
+/// The members of an object in a field that are text; none when it is no object.
+pub fn texts(json: &str) -> Vec<(String, String)> {
+    let members = serde_json::from_str::<Members<'_>>(json.trim()).map(|members| members.0);
+    let texts = members.unwrap_or_default().into_iter().filter_map(|(name, value)| {
+        Some((name, serde_json::from_str::<String>(value.get()).ok()?))
+    });
+    texts.collect()
 }
 
 fn flatten(

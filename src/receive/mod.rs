@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::check::dialects::doors::Doors;
 use crate::check::limits::Limits;
 use crate::check::spam::Signals;
 use crate::config;
@@ -38,8 +39,10 @@ mod record;
 mod refuse;
 mod reply;
 mod route;
+mod submission;
 pub mod tally;
 mod target;
+mod vendor_reply;
 mod visit;
 
 #[cfg(test)]
@@ -57,6 +60,8 @@ pub struct Edge {
     pub settings: config::Edge,
     /// What the doors know.
     pub registry: Arc<Registry>,
+    /// Which form a post is for, and how it speaks.
+    pub doors: Arc<Doors>,
     /// What redirects lead to.
     targets: target::Targets,
     /// Signs and verifies tokens.
@@ -89,6 +94,7 @@ impl Edge {
     pub fn new(
         config: &config::Config,
         registry: Arc<Registry>,
+        doors: Arc<Doors>,
         keys: Arc<Keys>,
         salt: Arc<DailySalt>,
         journal: Arc<Journal>,
@@ -99,6 +105,7 @@ impl Edge {
             targets: target::Targets::new(&registry),
             frames: reply::page::Frames::new(&registry),
             registry,
+            doors,
             keys,
             salt,
             minter: Minter::new()?,

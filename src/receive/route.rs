@@ -1,21 +1,24 @@
 //! Routes: one match over path and method.
 //!
-//! In: a request. Out: its answer, counted. Refuses: unknown paths with a constant 404, wrong methods with 405 and `Allow`.
+//! In: a request. Out: its answer, counted. Refuses: unknown paths with a constant 404, wrong methods with 405 and `Allow`. Our own
+//! routes come first; what is none of them, or names a form that isn't registered, may be a vendor's path on a host of a site's.
 //! Promises: every request that arrives is counted when it arrives and when it is settled; no answer tells what exists.
 
 use std::net::IpAddr;
 
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, HeaderName};
+use hyper::header::{ACCEPT, HOST, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
+use crate::check::dialects::doors;
 use crate::check::{Refusal, visitor};
 use crate::config::ProxyHeader;
 use crate::ids::now_millis;
 use crate::receive::record::{Answer, Denied};
 use crate::receive::refuse::{self, Whom};
 use crate::receive::reply::{self, Form, Reply, thanks};
+use crate::receive::submission::Address;
 use crate::receive::tally::Door;
 use crate::receive::visit::Visit;
 use crate::receive::{Edge, affiliate, click, form, impression, open, pixel};
@@ -75,7 +78,7 @@ impl<'a> Route<'a> {
     /// The methods it takes, as `Allow` names them; `None` where there is no door, whatever the method.
     fn methods(self) -> Option<&'static str> {
         match self {
-            Self::Form(_) => Some("POST, OPTIONS"),
+            Self::Form(_) => Some("GET, POST, OPTIONS"),
             Self::Unknown => None,
             _ => Some("GET, HEAD"),
         }
@@ -83,7 +86,7 @@ impl<'a> Route<'a> {
 
     fn takes(self, method: &Method) -> bool {
         match self {
-            Self::Form(_) => *method == Method::POST || *method == Method::OPTIONS,
+            Self::Form(_) => [Method::GET, Method::POST, Method::OPTIONS].contains(method),
             _ => *method == Method::GET || *method == Method::HEAD,
         }
     }
@@ -93,13 +96,41 @@ impl<'a> Route<'a> {
 pub async fn answer(edge: &Edge, peer: IpAddr, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
     let route = Route::of(parts.uri.path());
-    let open = edge.metrics.received(route.door());
-    let answer = match wrong_method(edge, route, &parts) {
-        Some(answer) => answer,
-        None => dispatch(edge, peer, route, &parts, body).await,
+    let vendor = vendor_door(edge, route, &parts);
+    let kind = if vendor.is_some() { Door::Form } else { route.door() };
+    let open = edge.metrics.received(kind);
+    let answer = match (wrong_method(edge, route, vendor.as_ref(), &parts), &vendor) {
+        (Some(answer), _) => answer,
+        (None, Some(door)) => {
+            let visit = visit(edge, peer, kind, &parts);
+            at_form(&visit, Address::Vendor(door), body).await
+        }
+        (None, None) => dispatch(edge, peer, route, &parts, body).await,
     };
     open.settle(answer.settled);
     answer.reply
+}
+
+/// The vendor's path that is meant, where none of ours is.
+fn vendor_door<'a>(edge: &'a Edge, route: Route<'_>, parts: &Parts) -> Option<doors::Door<'a>> {
+    let ours = match route {
+        Route::Unknown => false,
+        Route::Form(name) => edge.registry.form(name).is_some(),
+        _ => true,
+    };
+    if ours {
+        return None;
+    }
+    let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = header.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+    edge.doors.find(host.unwrap_or(""), parts.uri.path(), parts.uri.query().unwrap_or(""))
+}
+
+async fn at_form(visit: &Visit<'_>, address: Address<'_>, body: Incoming) -> Answer {
+    if visit.parts.method == Method::OPTIONS {
+        return form::preflight(visit, address);
+    }
+    form::answer(visit, address, body).await
 }
 
 /// Images answer as images, the other doors as the client likes.
@@ -128,16 +159,51 @@ fn receipt(edge: &Edge, token: &str, route: Route<'_>, parts: &Parts) -> Result<
 }
 
 /// The answer where there is no door, or one that doesn't take this method.
-fn wrong_method(edge: &Edge, route: Route<'_>, parts: &Parts) -> Option<Answer> {
-    let Some(methods) = route.methods() else {
-        return Some(refused(edge, Refusal::NotFound, route, parts));
+fn wrong_method(
+    edge: &Edge,
+    route: Route<'_>,
+    vendor: Option<&doors::Door<'_>>,
+    parts: &Parts,
+) -> Option<Answer> {
+    let (takes, methods) = match vendor {
+        Some(door) => {
+            let dialects = &edge.doors.dialects;
+            let takes = |method: &str| {
+                door.candidates.iter().any(|one| dialects.at(one.dialect).takes(method))
+            };
+            let known = takes(parts.method.as_str()) || parts.method == Method::OPTIONS;
+            (known, if takes("GET") { "GET, POST, OPTIONS" } else { "POST, OPTIONS" })
+        }
+        None => match route.methods() {
+            None => return Some(refused(edge, Refusal::NotFound, route, parts)),
+            // A form with method GET has fields; without any, somebody only followed its address.
+            Some(methods) if matches!(route, Route::Form(_)) => {
+                let looked_at = parts.method == Method::GET && parts.uri.query().is_none();
+                (route.takes(&parts.method) && !looked_at, methods)
+            }
+            Some(methods) => (route.takes(&parts.method), methods),
+        },
     };
-    if route.takes(&parts.method) {
+    if takes {
         return None;
     }
     let mut answer = refused(edge, Refusal::MethodNotAllowed, route, parts);
     reply::allow(&mut answer.reply, methods);
     Some(answer)
+}
+
+fn visit<'a>(edge: &'a Edge, peer: IpAddr, door: Door, parts: &'a Parts) -> Visit<'a> {
+    let header = edge.settings.proxy_header;
+    let name = match header {
+        ProxyHeader::XForwardedFor => X_FORWARDED_FOR,
+        ProxyHeader::Forwarded => FORWARDED,
+    };
+    let forwarded = parts.headers.get_all(name).iter().rev();
+    let lines = forwarded.filter_map(|line| line.to_str().ok());
+    let client = visitor::client(peer, &edge.settings.trusted_proxies, header, lines);
+    let counts = !matches!(door, Door::Receipt | Door::Other) && parts.method != Method::OPTIONS;
+    let standing = counts.then(|| edge.limits.client(client));
+    Visit { edge, parts, now_ms: now_millis(), client, standing }
 }
 
 async fn dispatch(
@@ -147,21 +213,12 @@ async fn dispatch(
     parts: &Parts,
     body: Incoming,
 ) -> Answer {
-    let header = edge.settings.proxy_header;
-    let name = match header {
-        ProxyHeader::XForwardedFor => X_FORWARDED_FOR,
-        ProxyHeader::Forwarded => FORWARDED,
-    };
-    let forwarded = parts.headers.get_all(name).iter().rev();
-    let lines = forwarded.filter_map(|line| line.to_str().ok());
-    let client = visitor::client(peer, &edge.settings.trusted_proxies, header, lines);
-    let counts =
-        !matches!(route.door(), Door::Receipt | Door::Other) && parts.method != Method::OPTIONS;
-    let standing = counts.then(|| edge.limits.client(client));
-    let visit = Visit { edge, parts, now_ms: now_millis(), client, standing };
+    let visit = visit(edge, peer, route.door(), parts);
     let result = match route {
-        Route::Form(name) if parts.method == Method::OPTIONS => form::preflight(&visit, name),
-        Route::Form(name) => Ok(form::answer(&visit, name, body).await),
+        Route::Form(name) => match own_form(edge, name) {
+            Some(address) => Ok(at_form(&visit, address, body).await),
+            None => Err(Refusal::NotFound.into()),
+        },
         Route::Rendered(name) => form::rendered(&visit, name),
         Route::Click(name) => click::answer(&visit, name).await,
         Route::Affiliate(affiliate, offer) => affiliate::answer(&visit, affiliate, offer).await,
@@ -173,6 +230,11 @@ async fn dispatch(
         Route::Unknown => Err(Refusal::NotFound.into()),
     };
     result.unwrap_or_else(|denied| refused(edge, denied, route, parts))
+}
+
+fn own_form<'a>(edge: &'a Edge, name: &str) -> Option<Address<'a>> {
+    let form = edge.registry.form(name)?;
+    Some(Address::Own(form, edge.registry.site(&form.site)?))
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ pub(super) fn check_destination(
     Ok(())
 }
 
-pub(super) fn explain(error: &toml::de::Error, text: &str, source: &str) -> String {
+pub(crate) fn explain(error: &toml::de::Error, text: &str, source: &str) -> String {
     let line =
         error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
     let message = error.message().replace('\n', " ");

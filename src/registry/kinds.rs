@@ -40,6 +40,12 @@ pub struct Site {
     pub thank_you: String,
     /// How browsers are known.
     pub visitor: VisitorMode,
+    /// Hosts at which the vendors' own paths are forms of this site, in lower case and without port; `*` is every host.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// The dialects whose paths are taken there; empty: all.
+    #[serde(default)]
+    pub dialects: Vec<String>,
 }
 
 impl Site {
@@ -55,7 +61,7 @@ impl Site {
 }
 
 /// A form.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Form {
     /// As in `/f/{name}`.
@@ -67,6 +73,15 @@ pub struct Form {
     /// True when its page puts a signed time of rendering into it: one that comes without is suspect.
     #[serde(default)]
     pub rendered_time: bool,
+    /// Whose conventions it follows; empty: its fields tell.
+    #[serde(default)]
+    pub dialect: String,
+    /// What the vendor calls it: ids from the path or from control fields, with slashes between them or one alone.
+    #[serde(default)]
+    pub ids: Vec<String>,
+    /// Canonical lead fields without which a post is refused.
+    #[serde(default)]
+    pub required: Vec<String>,
 }
 
 /// A registered link: an ad's or a mail's.

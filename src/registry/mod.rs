@@ -4,7 +4,7 @@
 //! twice, a reference to nothing, a destination that is no plain http(s) URL. Promises: what the doors and click ids name
 //! exists, and a destination taken from here can be sent as it is.
 
-mod checks;
+pub(crate) mod checks;
 mod kinds;
 #[cfg(test)]
 mod tests;

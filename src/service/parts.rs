@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
+use crate::check::dialects::Dialects;
+use crate::check::dialects::doors::Doors;
 use crate::config::{Config, Home, Kafka};
 use crate::consume::health::Health;
 use crate::consume::{self, Pipeline};
@@ -56,6 +58,8 @@ pub struct Installation {
     pub config: Config,
     /// Sites, forms, links and the rest.
     pub registry: Arc<Registry>,
+    /// How other systems' forms speak, and where they post to.
+    pub doors: Arc<Doors>,
     /// Signing and hashing keys.
     pub keys: Arc<Keys>,
 }
@@ -71,8 +75,10 @@ impl Installation {
             .canonicalize()
             .with_context(|| format!("cannot look at data_dir {:?}", config.data_dir))?;
         let registry = Registry::load(&config.sites_file)?;
+        let dialects = Arc::new(Dialects::load(&config.dialects_dir)?);
+        let doors = Arc::new(Doors::new(&registry, dialects)?);
         let keys = Keys::open(&config.keys_dir())?;
-        Ok(Self { config, registry: Arc::new(registry), keys: Arc::new(keys) })
+        Ok(Self { config, registry: Arc::new(registry), doors, keys: Arc::new(keys) })
     }
 
     /// The warehouse as configured: a server, or the embedded engine that `leadtrail up` runs on this data.
@@ -149,6 +155,7 @@ impl Edge {
         let edge = receive::Edge::new(
             config,
             installation.registry.clone(),
+            installation.doors.clone(),
             installation.keys.clone(),
             salt,
             journal.clone(),

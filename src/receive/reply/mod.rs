@@ -15,7 +15,7 @@ use http_body_util::Full;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
-    HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Response, StatusCode};
 
@@ -151,6 +151,19 @@ pub fn rendered(field: &str, token: &str, form: Form) -> Reply {
     }
 }
 
+/// A vendor's own answer; `None` when its type can't stand in a header.
+pub fn vendor(status: StatusCode, content_type: &str, body: String) -> Option<Reply> {
+    let content_type = HeaderValue::try_from(content_type).ok()?;
+    let mut reply = bare(status, Full::new(body.into()));
+    let headers = reply.headers_mut();
+    if status != StatusCode::NO_CONTENT {
+        headers.insert(CONTENT_TYPE, content_type);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Some(reply)
+}
+
 /// Robots stay out: every address here counts something.
 pub fn robots() -> Reply {
     plain(StatusCode::OK, "User-agent: *\nDisallow: /\n", "text/plain")
@@ -159,6 +172,15 @@ pub fn robots() -> Reply {
 /// Adds `Allow` to a [`Refusal::MethodNotAllowed`].
 pub fn allow(reply: &mut Reply, methods: &'static str) {
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+}
+
+/// Says in `reply` when to try again and under which reference, as `ours` does.
+pub fn keep_hints(reply: &mut Reply, ours: &Reply) {
+    for name in [RETRY_AFTER, REFUSAL] {
+        if let Some(value) = ours.headers().get(&name) {
+            reply.headers_mut().insert(name, value.clone());
+        }
+    }
 }
 
 /// Adds the receipt.

@@ -215,7 +215,7 @@ async fn unknown_forms_and_wrong_methods_tell_nothing() {
     assert!(unknown.text().starts_with("{\"error\":\"not_found\""));
     for form in ["contact", "none"] {
         let answer = running.get(&format!("/f/{form}"), &[]).await;
-        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST, OPTIONS")));
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, POST, OPTIONS")));
     }
     assert_eq!(
         running.post("/o/x.gif", URLENCODED, b"", &[]).await.body,

@@ -11,6 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::check::dialects::Dialects;
+use crate::check::dialects::doors::Doors;
 use crate::config::Config;
 use crate::event::Event;
 use crate::ids::now_millis;
@@ -117,9 +119,12 @@ async fn start(tune: impl FnOnce(&mut Config)) -> Running {
     tune(&mut config);
     let journal = Journal::Memory(Mutex::default(), Mutex::new(Some(Outcome::Durable)));
     let mut counters = Counters::default();
+    let registry = Registry::parse(SITES, "test").unwrap();
+    let doors = Doors::new(&registry, Arc::new(Dialects::built_in())).unwrap();
     let edge = Edge::new(
         &config,
-        Arc::new(Registry::parse(SITES, "test").unwrap()),
+        Arc::new(registry),
+        Arc::new(doors),
         Arc::new(Keys::open(keys.path()).unwrap()),
         Arc::new(DailySalt::open(keys.path(), now_millis()).unwrap()),
         Arc::new(journal),
