@@ -14,7 +14,7 @@
 //! | 413 | `too_many_fields` | more fields than `edge.fields_max` |
 //! | 413 | `name_too_long` | a field name over 128 bytes |
 //! | 413 | `value_too_long` | a field value over 16 KiB |
-//! | 415 | `unsupported_type` | neither urlencoded, multipart/form-data nor JSON |
+//! | 415 | `unsupported_type` | neither urlencoded, multipart/form-data, text/plain nor JSON |
 //! | 415 | `unsupported_encoding` | a `Content-Encoding` such as gzip |
 //! | 400 | `broken_body` | JSON, multipart or chunks that cannot be read |
 //! | 400 | `too_deep` | JSON nested more than 8 levels |

@@ -3,9 +3,13 @@
 //! In: a body's bytes and their type. Out: [`Fields`]: names and values exactly and in order. Refuses: too many fields, names or
 //! values that are too long, a body that can't be read. Promises: nothing is dropped silently; what could not be kept is flagged.
 
+use std::borrow::Cow;
+
 use crate::check::Refusal;
 use crate::check::flags::{Flag, Flags};
-use crate::receive::pairs::pairs;
+use crate::receive::charset::{self, Charset};
+use crate::receive::pairs::{pairs, pairs_in};
+use crate::receive::plain::{self, Shape};
 use crate::receive::{json, multipart};
 
 /// The longest field name (DOMAIN.md 6).
@@ -14,23 +18,41 @@ const NAME_BYTES_MAX: usize = 128;
 /// The longest field value (DOMAIN.md 6).
 const VALUE_BYTES_MAX: usize = 16 * 1024;
 
+/// Parts of a multipart body that may be read besides those that become fields: file inputs that were left alone.
+const PARTS_SPARE: usize = 32;
+
+/// How much may come.
+#[derive(Clone, Copy, Debug)]
+pub struct Caps {
+    /// Fields.
+    pub fields: usize,
+    /// Bytes of one name.
+    pub name_bytes: usize,
+    /// Bytes of one value.
+    pub value_bytes: usize,
+}
+
+/// So many fields, and the usual lengths.
+impl From<usize> for Caps {
+    fn from(fields: usize) -> Self {
+        Self { fields, name_bytes: NAME_BYTES_MAX, value_bytes: VALUE_BYTES_MAX }
+    }
+}
+
 /// The fields of one body.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fields {
     /// In order, repeats included.
     pub list: Vec<(String, String)>,
     /// What was odd about them.
     pub flags: Flags,
-    /// How many may come.
-    fields_max: usize,
-    /// True when the caps on names and values don't count.
-    whole: bool,
+    caps: Caps,
 }
 
 impl Fields {
     /// No fields yet, of at most so many.
-    pub fn new(fields_max: usize) -> Self {
-        Self { fields_max, ..Self::default() }
+    pub fn new(caps: impl Into<Caps>) -> Self {
+        Self { list: Vec::new(), flags: Flags::default(), caps: caps.into() }
     }
 
     /// Adds one.
@@ -38,36 +60,44 @@ impl Fields {
     /// # Errors
     /// When it is one too many, or too long.
     pub fn push(&mut self, name: String, value: String) -> Result<(), Refusal> {
-        if self.list.len() >= self.fields_max {
+        if self.list.len() >= self.caps.fields {
             return Err(Refusal::TooManyFields);
         }
-        if name.len() > NAME_BYTES_MAX && !self.whole {
+        if name.len() > self.caps.name_bytes {
             return Err(Refusal::NameTooLong);
         }
-        if value.len() > VALUE_BYTES_MAX && !self.whole {
+        if value.len() > self.caps.value_bytes {
             return Err(Refusal::ValueTooLong);
         }
         self.list.push((name, value));
         Ok(())
     }
 
+    /// How many parts a multipart body may have.
+    pub fn parts_max(&self) -> usize {
+        self.caps.fields.saturating_add(PARTS_SPARE)
+    }
+
     /// Bytes as text; what is no UTF-8 is replaced and flagged.
     pub fn text(&mut self, bytes: &[u8]) -> String {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => {
-                self.flags.set(Flag::InvalidUtf8);
-                String::from_utf8_lossy(bytes).into_owned()
-            }
+        self.text_in(Cow::Borrowed(bytes), Charset::default())
+    }
+
+    /// Bytes in a charset as text; what can't be read is replaced and flagged.
+    pub fn text_in(&mut self, bytes: Cow<'_, [u8]>, charset: Charset) -> String {
+        let (text, lossy) = charset.text(bytes);
+        if lossy {
+            self.flags.set(Flag::InvalidUtf8);
         }
+        text.into_owned()
     }
 
     /// Reads a body of the given type.
     ///
     /// # Errors
     /// A [`Refusal`] that says why it can't be read or kept.
-    pub fn read(kind: &BodyType, body: &[u8], fields_max: usize) -> Result<Self, Refusal> {
-        Self::new(fields_max).filled(kind, body)
+    pub fn read(kind: &BodyType, body: &[u8], caps: impl Into<Caps>) -> Result<Self, Refusal> {
+        Self::new(caps).filled(kind, body)
     }
 
     /// Reads a body that was refused, to give it back: the caps on names, values and their number don't count, for the body is in
@@ -76,25 +106,49 @@ impl Fields {
     /// # Errors
     /// When it can't be read at all.
     pub fn read_whole(kind: &BodyType, body: &[u8]) -> Result<Self, Refusal> {
-        Self { whole: true, ..Self::new(usize::MAX) }.filled(kind, body)
+        let caps = Caps { fields: usize::MAX, name_bytes: usize::MAX, value_bytes: usize::MAX };
+        Self::new(caps).filled(kind, body)
     }
 
-    fn filled(self, kind: &BodyType, body: &[u8]) -> Result<Self, Refusal> {
-        let mut fields = self;
+    fn filled(mut self, kind: &BodyType, body: &[u8]) -> Result<Self, Refusal> {
         match kind {
-            BodyType::Urlencoded => {
-                for pair in pairs(body) {
-                    if pair.lossy {
-                        fields.flags.set(Flag::InvalidUtf8);
-                    }
-                    fields.push(pair.name.into_owned(), pair.value.into_owned())?;
-                }
+            BodyType::Urlencoded => self.pairs(body, Charset::default())?,
+            BodyType::UrlencodedIn(charset) => self.pairs(body, *charset)?,
+            BodyType::Json => json::read(body, &mut self)?,
+            BodyType::Multipart { boundary, charset } => {
+                multipart::read(body, boundary, *charset, &mut self)?;
             }
-            BodyType::Json => json::read(body, &mut fields)?,
-            BodyType::Multipart { boundary } => multipart::read(body, boundary, &mut fields)?,
+            BodyType::Plain(charset) => match plain::shape(body) {
+                Shape::Pairs => self.pairs(body, *charset)?,
+                Shape::Json if json::read(body, &mut self).is_ok() => {}
+                Shape::Json | Shape::Lines => {
+                    // What looked like an object and was none is text: nothing of it is lost.
+                    self.list.clear();
+                    let text = self.text_in(Cow::Borrowed(body), *charset);
+                    plain::read(&text, &mut self)?;
+                }
+            },
         }
-        Ok(fields)
+        Ok(self)
     }
+
+    fn pairs(&mut self, body: &[u8], declared: Charset) -> Result<(), Refusal> {
+        let charset = said(body).unwrap_or(declared);
+        for pair in pairs_in(body, charset) {
+            if pair.lossy {
+                self.flags.set(Flag::InvalidUtf8);
+            }
+            self.push(pair.name.into_owned(), pair.value.into_owned())?;
+        }
+        Ok(())
+    }
+}
+
+/// The charset that the body's own field `_charset_` names: browsers put there what they wrote in.
+fn said(body: &[u8]) -> Option<Charset> {
+    memchr::memmem::find(body, charset::FIELD.as_bytes())?;
+    let field = pairs(body).find(|pair| pair.name == charset::FIELD)?;
+    Charset::of_label(field.value.as_bytes())
 }
 
 /// The types of body that a form may have.
@@ -102,13 +156,19 @@ impl Fields {
 pub enum BodyType {
     /// `application/x-www-form-urlencoded`.
     Urlencoded,
-    /// `application/json`.
+    /// Likewise, in a charset that the header declares.
+    UrlencodedIn(Charset),
+    /// `application/json`, `text/json` and `application/…+json`.
     Json,
     /// `multipart/form-data`.
     Multipart {
         /// What separates the parts.
         boundary: String,
+        /// What they are written in, unless they say otherwise.
+        charset: Charset,
     },
+    /// `text/plain`: of a form, or of a script that didn't say what it sends.
+    Plain(Charset),
 }
 
 impl BodyType {
@@ -118,74 +178,43 @@ impl BodyType {
     /// When it is another type; when multipart comes without its boundary.
     pub fn parse(content_type: &str) -> Result<Self, Refusal> {
         let essence = content_type.split(';').next().unwrap_or("").trim();
-        if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            return Ok(Self::Urlencoded);
+        let is = |kind: &str| essence.eq_ignore_ascii_case(kind);
+        if is("application/x-www-form-urlencoded") {
+            return Ok(match Charset::of_content_type(content_type) {
+                Some(charset) if !charset.is_utf8() => Self::UrlencodedIn(charset),
+                _ => Self::Urlencoded,
+            });
         }
-        if essence.eq_ignore_ascii_case("application/json") {
+        let suffix = essence.len().checked_sub(5).and_then(|at| essence.get(at..));
+        let is_json = suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"));
+        if is("application/json") || is("text/json") || is_json {
             return Ok(Self::Json);
         }
-        if essence.eq_ignore_ascii_case("multipart/form-data") {
-            let boundary = multer::parse_boundary(content_type).map_err(|_| Refusal::BrokenBody)?;
-            return Ok(Self::Multipart { boundary });
+        let charset = Charset::of_content_type(content_type).unwrap_or_default();
+        if is("multipart/form-data") {
+            let boundary = multipart::boundary(content_type).ok_or(Refusal::BrokenBody)?;
+            return Ok(Self::Multipart { boundary, charset });
+        }
+        if is("text/plain") {
+            return Ok(Self::Plain(charset));
         }
         Err(Refusal::UnsupportedType)
+    }
+
+    /// The same type, read in `charset` unless it says one: for a form whose page is not in UTF-8 and doesn't tell.
+    #[must_use]
+    pub fn or_in(self, charset: Charset) -> Self {
+        match self {
+            Self::Urlencoded if !charset.is_utf8() => Self::UrlencodedIn(charset),
+            Self::Multipart { boundary, charset: said } if said.is_utf8() => {
+                Self::Multipart { boundary, charset }
+            }
+            Self::Plain(said) if said.is_utf8() => Self::Plain(charset),
+            other => other,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn three_types_are_read_and_no_other() {
-        let parse = BodyType::parse;
-        assert_eq!(parse("Application/JSON; charset=utf-8"), Ok(BodyType::Json));
-        assert_eq!(parse("application/x-www-form-urlencoded"), Ok(BodyType::Urlencoded));
-        let multipart = parse("multipart/form-data; boundary=\"a b\"").unwrap();
-        assert_eq!(multipart, BodyType::Multipart { boundary: "a b".into() });
-        assert_eq!(parse("multipart/form-data"), Err(Refusal::BrokenBody));
-        for other in ["", "text/plain", "application/jsonx", "multipart/mixed; boundary=x"] {
-            assert_eq!(parse(other), Err(Refusal::UnsupportedType), "{other}");
-        }
-    }
-
-    #[test]
-    fn what_is_over_a_cap_is_refused_by_its_own_name() {
-        let read = |body: &str, max| Fields::read(&BodyType::Urlencoded, body.as_bytes(), max);
-        assert_eq!(read("a=1&b=2", 2).unwrap().list.len(), 2);
-        assert_eq!(read("a=1&b=2&c", 2).unwrap_err(), Refusal::TooManyFields);
-        assert_eq!(read(&format!("{}=1", "n".repeat(129)), 2).unwrap_err(), Refusal::NameTooLong);
-        assert_eq!(
-            read(&format!("n={}", "v".repeat(16_385)), 2).unwrap_err(),
-            Refusal::ValueTooLong
-        );
-        assert_eq!(read("a=%ff", 2).unwrap().flags.words(), ["invalid_utf8"]);
-    }
-
-    proptest! {
-        #[test]
-        fn no_body_makes_a_parser_panic(body in prop::collection::vec(any::<u8>(), 0..200), boundary in "[a-z]{1,5}") {
-            for kind in [BodyType::Urlencoded, BodyType::Json, BodyType::Multipart { boundary }] {
-                let _ = Fields::read(&kind, &body, 100);
-            }
-        }
-
-        #[test]
-        fn fields_survive_each_encoding(list in prop::collection::vec(("[a-z_é ]{1,9}", ".{0,20}"), 1..8)) {
-            let urlencoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(&list).finish();
-            prop_assert_eq!(&Fields::read(&BodyType::Urlencoded, urlencoded.as_bytes(), 100).unwrap().list, &list);
-            let members: Vec<_> = list.iter().map(|(name, value)| {
-                format!("{}:{}", serde_json::to_string(name).unwrap(), serde_json::to_string(value).unwrap())
-            }).collect();
-            let json = format!("{{{}}}", members.join(","));
-            prop_assert_eq!(&Fields::read(&BodyType::Json, json.as_bytes(), 100).unwrap().list, &list);
-            let parts: String = list.iter().map(|(name, value)| {
-                format!("--XxX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-            }).collect();
-            let kind = BodyType::Multipart { boundary: "XxX".into() };
-            let read = Fields::read(&kind, format!("{parts}--XxX--\r\n").as_bytes(), 100).unwrap();
-            prop_assert_eq!(&read.list, &list);
-        }
-    }
-}
+#[path = "fields_tests.rs"]
+mod tests;

@@ -23,6 +23,7 @@ use crate::stop::Stop;
 
 mod affiliate;
 mod body;
+pub mod charset;
 mod click;
 mod connection;
 pub mod decisions;
@@ -34,6 +35,7 @@ mod multipart;
 mod open;
 pub mod pairs;
 mod pixel;
+mod plain;
 mod rate;
 mod record;
 mod refuse;

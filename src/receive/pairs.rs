@@ -1,9 +1,11 @@
 //! Pairs: `application/x-www-form-urlencoded`, as in a query or a form's body.
 //!
 //! In: bytes. Out: names and values in order, repeats included, decoded once. Promises: no input is refused; the same pairs as
-//! the URL standard's parser (`form_urlencoded`), and besides the word whether bytes that are no UTF-8 were replaced.
+//! the URL standard's parser (`form_urlencoded`), and besides, other charsets, and the word whether bytes that are no text were replaced.
 
 use std::borrow::Cow;
+
+use crate::receive::charset::Charset;
 
 /// One name and value.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,31 +14,33 @@ pub struct Pair<'a> {
     pub name: Cow<'a, str>,
     /// Decoded; empty where there was no `=`.
     pub value: Cow<'a, str>,
-    /// True when bytes that are no UTF-8 were replaced by U+FFFD.
+    /// True when bytes that are no text were replaced by U+FFFD.
     pub lossy: bool,
 }
 
 /// The pairs of a query (without its `?`) or body.
 pub fn pairs(input: &[u8]) -> impl Iterator<Item = Pair<'_>> {
-    input.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+    pairs_in(input, Charset::default())
+}
+
+/// The pairs of a body in another charset.
+pub fn pairs_in(input: &[u8], charset: Charset) -> impl Iterator<Item = Pair<'_>> {
+    input.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(move |pair| {
+        let (name, value) = match memchr::memchr(b'=', pair) {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &[][..]),
         };
-        let ((name, name_lossy), (value, value_lossy)) = (decode(name), decode(value));
+        let (name, name_lossy) = charset.text(decode(name));
+        let (value, value_lossy) = charset.text(decode(value));
         Pair { name, value, lossy: name_lossy || value_lossy }
     })
 }
 
-fn decode(raw: &[u8]) -> (Cow<'_, str>, bool) {
-    if !raw.iter().any(|byte| matches!(byte, b'+' | b'%')) {
-        return match std::str::from_utf8(raw) {
-            Ok(text) => (Cow::Borrowed(text), false),
-            Err(_) => (String::from_utf8_lossy(raw), true),
-        };
-    }
+fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
+    let Some(plain) = memchr::memchr2(b'+', b'%', raw) else { return Cow::Borrowed(raw) };
     let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw;
+    bytes.extend_from_slice(&raw[..plain]);
+    let mut rest = &raw[plain..];
     while let Some((first, tail)) = rest.split_first() {
         rest = tail;
         match (first, tail) {
@@ -51,10 +55,7 @@ fn decode(raw: &[u8]) -> (Cow<'_, str>, bool) {
             (byte, _) => bytes.push(*byte),
         }
     }
-    match String::from_utf8(bytes) {
-        Ok(text) => (Cow::Owned(text), false),
-        Err(error) => (Cow::Owned(String::from_utf8_lossy(error.as_bytes()).into_owned()), true),
-    }
+    Cow::Owned(bytes)
 }
 
 fn hex(digit: u8) -> Option<u8> {

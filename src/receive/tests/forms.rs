@@ -135,8 +135,16 @@ async fn json_and_multipart_say_the_same() {
         ("n", "1.10"),
     ];
     assert_eq!(fields(&events[0]), expected);
-    assert_eq!(fields(&events[1]), [("email", "a@b.example")]);
+    let file = r#"{"bytes":5,"field":"cv","name":"cv.txt","type":null}"#;
+    assert_eq!(fields(&events[1]), [("email", "a@b.example"), ("leadtrail.file", file)]);
     assert_eq!(events[1].flags, ["file_skipped"]);
+    let plain = "email=a@b.example\r\nmessage=one\r\ntwo\r\n";
+    assert_eq!(running.post("/f/contact", "text/plain", plain.as_bytes(), &[]).await.status, 200);
+    let latin = "application/x-www-form-urlencoded; charset=iso-8859-2";
+    assert_eq!(running.post("/f/contact", latin, b"miasto=%A3%F3d%BC", &[]).await.status, 200);
+    let events = running.events();
+    assert_eq!(fields(&events[2]), [("email", "a@b.example"), ("message", "one\r\ntwo")]);
+    assert_eq!(fields(&events[3]), [("miasto", "Łódź")]);
 }
 
 #[tokio::test]
@@ -175,7 +183,7 @@ async fn bad_bodies_are_refused_by_their_reason() {
     let large = vec![b'a'; 65_537];
     let long = format!("a={}", "x".repeat(16_385));
     let cases: [(&str, &[u8], u16, &str); 9] = [
-        ("text/plain", b"a=1", 415, "unsupported_type"),
+        ("text/html", b"a=1", 415, "unsupported_type"),
         (URLENCODED, &large, 413, "body_too_large"),
         (URLENCODED, b"a=1&b=2&c=3&d=4", 413, "too_many_fields"),
         (URLENCODED, long.as_bytes(), 413, "value_too_long"),
@@ -200,7 +208,7 @@ async fn bad_bodies_are_refused_by_their_reason() {
         let reason = format!("kind=\"form\",reason=\"{code}\"");
         assert!(running.counted("leadtrail_requests_refused_total", &reason) > 0, "{code}");
     }
-    let page = running.post("/f/contact", "text/plain", b"a", &["accept: text/html"]).await;
+    let page = running.post("/f/contact", "text/html", b"a", &["accept: text/html"]).await;
     assert!(page.text().contains("<code>unsupported_type</code>"));
     let gzip = running.post("/f/contact", URLENCODED, b"a=1", &["content-encoding: gzip"]).await;
     assert_eq!(gzip.status, 415);
