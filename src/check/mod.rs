@@ -12,9 +12,10 @@
 //! | 408 | `body_too_slow` | the body took longer than `edge.body_timeout_ms` |
 //! | 413 | `body_too_large` | more bytes than `edge.body_bytes_max` |
 //! | 413 | `too_many_fields` | more fields than `edge.fields_max` |
-//! | 413 | `name_too_long` | a field name over 128 bytes |
-//! | 413 | `value_too_long` | a field value over 16 KiB |
+//! | 413 | `name_too_long` | a field name over `edge.name_bytes_max` |
+//! | 413 | `value_too_long` | a field value over `edge.value_bytes_max` |
 //! | 415 | `unsupported_type` | neither urlencoded, multipart/form-data, text/plain nor JSON |
+//! | 415 | `file_refused` | a file, where the form or its site takes none (`files = "refuse"`) |
 //! | 415 | `unsupported_encoding` | a `Content-Encoding` such as gzip |
 //! | 400 | `broken_body` | JSON, multipart or chunks that cannot be read |
 //! | 400 | `too_deep` | JSON nested more than 8 levels |
@@ -84,6 +85,7 @@ refusals! {
     NameTooLong PAYLOAD_TOO_LARGE "name_too_long" "A field's name is too long.";
     ValueTooLong PAYLOAD_TOO_LARGE "value_too_long" "A field holds too much text.";
     UnsupportedType UNSUPPORTED_MEDIA_TYPE "unsupported_type" "Send a form (urlencoded or multipart) or JSON.";
+    FileRefused UNSUPPORTED_MEDIA_TYPE "file_refused" "This form takes no files; send it without one.";
     UnsupportedEncoding UNSUPPORTED_MEDIA_TYPE "unsupported_encoding" "Send the body uncompressed.";
     BrokenBody BAD_REQUEST "broken_body" "What was sent could not be read.";
     TooDeep BAD_REQUEST "too_deep" "The JSON is nested too deeply.";

@@ -6,17 +6,28 @@
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8};
+use serde::Deserialize;
 
 /// The hidden field whose value browsers replace by the charset that they used.
 pub const FIELD: &str = "_charset_";
 
 /// A charset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Charset(&'static Encoding);
 
 impl Default for Charset {
     fn default() -> Self {
         Self(UTF_8)
+    }
+}
+
+impl TryFrom<String> for Charset {
+    type Error = String;
+
+    fn try_from(label: String) -> Result<Self, String> {
+        Self::of_label(label.as_bytes())
+            .ok_or_else(|| format!("`{label}` is no charset; browsers know utf-8, windows-1250, iso-8859-2, shift_jis, ..."))
     }
 }
 

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use crate::check::Refusal;
 use crate::check::flags::{Flag, Flags};
+use crate::config::Edge;
 use crate::receive::charset::{self, Charset};
 use crate::receive::pairs::{pairs, pairs_in};
 use crate::receive::plain::{self, Shape};
@@ -36,6 +37,13 @@ pub struct Caps {
 impl From<usize> for Caps {
     fn from(fields: usize) -> Self {
         Self { fields, name_bytes: NAME_BYTES_MAX, value_bytes: VALUE_BYTES_MAX }
+    }
+}
+
+impl From<&Edge> for Caps {
+    fn from(settings: &Edge) -> Self {
+        let Edge { fields_max, name_bytes_max, value_bytes_max, .. } = *settings;
+        Self { fields: fields_max, name_bytes: name_bytes_max, value_bytes: value_bytes_max }
     }
 }
 
@@ -132,7 +140,11 @@ impl Fields {
         Ok(self)
     }
 
-    fn pairs(&mut self, body: &[u8], declared: Charset) -> Result<(), Refusal> {
+    /// Adds what a query or an urlencoded body brings, in the charset that it names itself, else in the one declared.
+    ///
+    /// # Errors
+    /// When it is over a cap.
+    pub fn pairs(&mut self, body: &[u8], declared: Charset) -> Result<(), Refusal> {
         let charset = said(body).unwrap_or(declared);
         for pair in pairs_in(body, charset) {
             if pair.lossy {

@@ -237,8 +237,7 @@ async fn post(
         referer: &referer,
         origin_is_foreign: foreign,
     };
-    let (chosen, fields) =
-        submission::read(address, &message, &edge.doors, edge.settings.fields_max)?;
+    let (chosen, fields) = submission::read(address, &message, &edge.doors, &edge.settings)?;
     if matches!(address, Address::Vendor(_)) {
         within(edge.limits.form(&chosen.form.name)).map_err(|(over, refusal)| Refused {
             over: Some(over),

@@ -19,10 +19,10 @@ use crate::check::return_url::{self, Wish};
 use crate::check::spam;
 use crate::event::EventType;
 use crate::personal::{ClientIp, PersonalText};
-use crate::receive::fields::{BodyType, Fields};
+use crate::receive::charset::Charset;
+use crate::receive::fields::{BodyType, Caps, Fields};
 use crate::receive::json;
-use crate::receive::pairs::pairs;
-use crate::registry::{Form, Site};
+use crate::registry::{Files, Form, Site};
 use url::Url;
 
 /// The field that keeps what a vendor's path says of a form that nobody registered.
@@ -142,11 +142,17 @@ pub fn read<'a>(
     address: Address<'a>,
     message: &Message<'_>,
     doors: &Doors,
-    fields_max: usize,
+    caps: impl Into<Caps>,
 ) -> Result<(Chosen<'a>, Fields), Refusal> {
     let dialects = &*doors.dialects;
     let sure = address.dialect(doors).map(|place| dialects.at(place));
-    let mut fields = fields_of(message, sure.map(|dialect| &**dialect), fields_max)?;
+    let caps = caps.into();
+    // At a vendor's path the form, and with it its page's charset, is known only by the fields.
+    let supposed = match address {
+        Address::Own(form, _) => form.charset,
+        Address::Vendor(_) => Charset::default(),
+    };
+    let mut fields = fields_of(message, sure.map(|dialect| &**dialect), caps, supposed)?;
     let choose = |fields: &Fields| match address {
         Address::Own(form, site) => Some(doors.own(form, site, &fields.list)),
         Address::Vendor(door) => doors.choose(door, &fields.list),
@@ -154,8 +160,12 @@ pub fn read<'a>(
     let chosen = choose(&fields).ok_or(Refusal::NotFound)?;
     let dialect = dialects.at(chosen.dialect);
     let read_so = sure.and_then(|dialect| dialect.listed());
-    if message.kind == Some(&BodyType::Json) && dialect.listed() != read_so {
-        fields = fields_of(message, Some(dialect), fields_max)?;
+    let is_listed = message.kind == Some(&BodyType::Json) && dialect.listed() != read_so;
+    if is_listed || chosen.form.charset != supposed {
+        fields = fields_of(message, Some(dialect), caps, chosen.form.charset)?;
+    }
+    if fields.flags.has(Flag::FileSkipped) && chosen.form.files(chosen.site) == Files::Refuse {
+        return Err(Refusal::FileRefused);
     }
     Ok((chosen, fields))
 }
@@ -163,25 +173,22 @@ pub fn read<'a>(
 fn fields_of(
     message: &Message<'_>,
     dialect: Option<&Dialect>,
-    fields_max: usize,
+    caps: Caps,
+    charset: Charset,
 ) -> Result<Fields, Refusal> {
     let listed = dialect.and_then(Dialect::listed);
     let mut fields = match (message.kind, listed) {
         (Some(BodyType::Json), Some(listed)) => {
-            let mut fields = Fields::new(fields_max);
+            let mut fields = Fields::new(caps);
             json::read_listed(message.body, listed, &mut fields)?;
             fields
         }
-        (Some(kind), _) => Fields::read(kind, message.body, fields_max)?,
-        (None, _) => Fields::new(fields_max),
+        (Some(kind), _) if charset.is_utf8() => Fields::read(kind, message.body, caps)?,
+        (Some(kind), _) => Fields::read(&kind.clone().or_in(charset), message.body, caps)?,
+        (None, _) => Fields::new(caps),
     };
     // What the action's own query says was posted, too, and comes after what was typed.
-    for pair in pairs(message.query.as_bytes()) {
-        if pair.lossy {
-            fields.flags.set(Flag::InvalidUtf8);
-        }
-        fields.push(pair.name.into_owned(), pair.value.into_owned())?;
-    }
+    fields.pairs(message.query.as_bytes(), charset)?;
     Ok(fields)
 }
 

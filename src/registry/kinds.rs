@@ -5,6 +5,7 @@ use url::Url;
 
 use crate::language::Language;
 use crate::money::{Amount, Currency};
+use crate::receive::charset::Charset;
 
 /// How a site's visitors are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -16,6 +17,17 @@ pub enum VisitorMode {
     DailyHash,
     /// Not at all.
     None,
+}
+
+/// What becomes of files that come with a form. None is ever kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Files {
+    /// They are skipped; the lead says what they were.
+    #[default]
+    Skip,
+    /// The post is refused.
+    Refuse,
 }
 
 /// A site: whose events these are.
@@ -46,6 +58,11 @@ pub struct Site {
     /// The dialects whose paths are taken there; empty: all.
     #[serde(default)]
     pub dialects: Vec<String>,
+    /// What becomes of files.
+    #[serde(default)]
+    pub files: Files,
+    /// Where most of its visitors telephone from, as two letters: for numbers without a country.
+    pub country: Option<CountryCode>,
 }
 
 impl Site {
@@ -82,6 +99,43 @@ pub struct Form {
     /// Canonical lead fields without which a post is refused.
     #[serde(default)]
     pub required: Vec<String>,
+    /// What its page is written in, if it isn't UTF-8 and doesn't say so.
+    #[serde(default)]
+    pub charset: Charset,
+    /// What becomes of files, if it isn't what its site says.
+    pub files: Option<Files>,
+    /// Where its visitors telephone from, if it isn't where the site says.
+    pub country: Option<CountryCode>,
+}
+
+impl Form {
+    /// What becomes of files that come with it.
+    pub fn files(&self, site: &Site) -> Files {
+        self.files.unwrap_or(site.files)
+    }
+}
+
+/// Two capital letters, as ISO 3166-1 has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct CountryCode([u8; 2]);
+
+impl CountryCode {
+    /// The letters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("")
+    }
+}
+
+impl TryFrom<String> for CountryCode {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_bytes() {
+            [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Ok(Self([*a, *b])),
+            _ => Err(format!("`{text}` is no country: two capital letters, such as PL")),
+        }
+    }
 }
 
 /// A registered link: an ad's or a mail's.

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use kinds::{Affiliate, Form, Link, Mailing, Offer, Site, VisitorMode};
+pub use kinds::{Affiliate, CountryCode, Files, Form, Link, Mailing, Offer, Site, VisitorMode};
 
 use self::checks::{by_name, by_number, explain};
 use self::kinds::File;

@@ -65,6 +65,7 @@ struct Topics {
     too_large: String,
     too_many_fields: String,
     value_too_long: String,
+    no_files: String,
     unreadable: String,
     empty: String,
     missing: String,
@@ -89,6 +90,7 @@ impl Texts {
             R::BodyTooLarge => &topics.too_large,
             R::TooManyFields | R::NameTooLong => &topics.too_many_fields,
             R::ValueTooLong => &topics.value_too_long,
+            R::FileRefused => &topics.no_files,
             R::UnsupportedType
             | R::UnsupportedEncoding
             | R::BrokenBody

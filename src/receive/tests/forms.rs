@@ -148,6 +148,28 @@ async fn json_and_multipart_say_the_same() {
 }
 
 #[tokio::test]
+async fn a_form_may_refuse_files_and_know_its_pages_charset() {
+    let running = start(|_| {}).await;
+    let post = |head: &str| {
+        format!("--B\r\nContent-Disposition: form-data; name=\"a\"{head}\r\n\r\n1\r\n--B--\r\n")
+    };
+    let kind = "multipart/form-data; boundary=B";
+    let with_file = post("; filename=\"a.txt\"");
+    let accept = &["accept: application/json"];
+    let refused = running.post("/f/quiet", kind, with_file.as_bytes(), accept).await;
+    assert_eq!(refused.status, 415);
+    assert!(refused.text().starts_with("{\"error\":\"file_refused\""));
+    assert_eq!(running.post("/f/quiet", kind, post("").as_bytes(), accept).await.status, 200);
+    let polish = running.post("/f/quiet", URLENCODED, b"miasto=%A3%F3d%BC", accept).await;
+    assert_eq!(polish.status, 200);
+    let events = running.events();
+    assert_eq!(
+        (fields(&events[0]), fields(&events[1])),
+        (vec![("a", "1")], vec![("miasto", "Łódź")])
+    );
+}
+
+#[tokio::test]
 async fn a_form_finds_its_click_and_its_campaign() {
     let running = start(|_| {}).await;
     let id = running.edge.minter.mint(now_millis());

@@ -54,6 +54,8 @@ site = "shop"
 [[form]]
 name = "quiet"
 site = "quiet"
+files = "refuse"
+charset = "iso-8859-2"
 
 [[form]]
 name = "hashed"
