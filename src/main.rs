@@ -68,7 +68,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             open_pixel(config, &mailing, recipient)
         }
         Command::Config(_) => {
-            Installation::open(config)?;
+            Installation::open(config)?.meaning()?;
             answer("configuration and sites are right");
             Ok(ExitCode::SUCCESS)
         }

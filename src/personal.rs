@@ -71,14 +71,21 @@ personal_text!(
 );
 
 impl Email {
-    /// The form that keys are made from: trimmed and in lower case (DOMAIN.md 4.4). Empty when it is no address.
+    /// The form that keys are made from: trimmed, in lower case, the domain in ASCII (DOMAIN.md 4.4). Empty when it is no address.
     pub fn normalised(&self) -> String {
         let text = self.0.trim().to_lowercase();
-        let plausible = text.len() <= 254
-            && text.split_once('@').is_some_and(|(user, host)| {
-                !user.is_empty() && host.contains('.') && !host.contains(['@', ' '])
-            });
-        if plausible { text } else { String::new() }
+        let plausible = |user: &str, host: &str| {
+            !user.is_empty() && host.contains('.') && !host.contains(['@', ' ', '%'])
+        };
+        match text.split_once('@') {
+            Some((user, host)) if text.len() <= 254 && plausible(user, host) => {
+                match url::Host::parse(host) {
+                    Ok(url::Host::Domain(domain)) if !host.is_ascii() => format!("{user}@{domain}"),
+                    _ => text,
+                }
+            }
+            _ => String::new(),
+        }
     }
 }
 
@@ -211,6 +218,7 @@ mod tests {
     fn keys_are_made_from_one_spelling() {
         assert_eq!(Email::new(" Jane@Example.COM ").normalised(), "jane@example.com");
         assert_eq!(Email::new("not an address").normalised(), "");
+        assert_eq!(Email::new("jane@BÜCHER.example").normalised(), "jane@xn--bcher-kva.example");
         assert_eq!(Phone::new("+49 (170) 123-45 67").normalised(), "+491701234567");
     }
 }

@@ -7,8 +7,15 @@ use clickhouse::{Client, Row};
 use serde::Deserialize;
 
 /// Tables that the consumer writes.
-const TABLES: [&str; 6] =
-    ["events", "leads", "conversions", "touch_keys", "dead_letters", "ingest_batches"];
+const TABLES: [&str; 7] = [
+    "events",
+    "leads",
+    "service_contacts",
+    "conversions",
+    "touch_keys",
+    "dead_letters",
+    "ingest_batches",
+];
 
 /// Settling looks every half second; a first run after an outage has more to do.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);

@@ -67,7 +67,7 @@ impl Rows {
         released: Option<Enriched>,
         basis: Basis<'_>,
     ) {
-        let Basis { place, keys, judge } = basis;
+        let Basis { place, judge, .. } = basis;
         let event = &enriched.event;
         self.quarantine.push(QuarantineRow {
             site: event.site.clone(),
@@ -91,7 +91,7 @@ impl Rows {
             log_offset: place.offset,
         });
         if let Some(submission) = released {
-            let lead = lead::of(&submission.event, keys);
+            let lead = lead::of(&submission, basis);
             let judgement = lead
                 .as_ref()
                 .map_or_else(Judgement::default, |lead| lead.judge(&submission.event, judge));

@@ -1,137 +1,220 @@
-//! A lead: what a form's fields mean.
+//! A submission: what a form's fields mean.
 //!
-//! In: a form's fields, exactly as they came. Out: a [`Lead`] with the fields that have a column, and the rest in order. Refuses:
-//! nothing: a partial lead is a lead. Promises: no value is dropped; a field that comes twice keeps its later values in the rest;
-//! an empty value never takes a column's place.
+//! In: an event with a form's fields, exactly as they came. Out: a [`Lead`] with the fields that have a place, and the rest in order. Refuses:
+//! nothing: a partial lead is a lead. Promises: no value is dropped; an empty or placeholder value never takes a place; of two filled fields
+//! of one name the last wins (a hidden default, then the choice), of two names for one field the first; the other stays in the rest.
 
-use crate::attribute::Place;
+use crate::attribute::meaning::{Meaning, Means, phone};
+use crate::attribute::{Basis, Place};
+use crate::check::lead_field::LeadField;
 use crate::enrich::Enriched;
 use crate::enrich::spam::{Judge, Judgement, RULESET, Said};
 use crate::event::{Event, EventType, FormPost};
 use crate::keys::Keys;
 use crate::personal::{Email, PersonalText, Phone};
 use crate::store::native::{Key16, Millis, Pairs, Texts};
-use crate::store::rows::LeadRow;
+use crate::store::rows::{LeadRow, ServiceContactRow};
 
-/// Field names by column (DOMAIN.md 2.1), compared in lower case without blanks, `-` and `_`. A first few: the dialects come later.
-const ALIASES: [(Column, &[&str]); 7] = [
-    (Column::Email, &["email", "emailaddress", "mail", "email1", "replyto", "youremail"]),
-    (
-        Column::Phone,
-        &["phone", "tel", "telephone", "mobile", "mobilephone", "busphone", "phonenumber"],
-    ),
-    (Column::FirstName, &["firstname", "fname", "givenname"]),
-    (Column::LastName, &["lastname", "lname", "familyname", "surname"]),
-    (Column::FullName, &["name", "fullname", "yourname"]),
-    (Column::Company, &["company", "organization", "organisation"]),
-    (Column::Message, &["message", "comment", "comments", "description", "enquiry"]),
+/// Fields with a column of their own; the others go to `traits` by their canonical name.
+const COLUMNS: [LeadField; 18] = [
+    LeadField::Email,
+    LeadField::Phone,
+    LeadField::Mobile,
+    LeadField::FirstName,
+    LeadField::LastName,
+    LeadField::FullName,
+    LeadField::Company,
+    LeadField::JobTitle,
+    LeadField::Website,
+    LeadField::Street,
+    LeadField::City,
+    LeadField::State,
+    LeadField::Postcode,
+    LeadField::Country,
+    LeadField::Subject,
+    LeadField::Message,
+    LeadField::Product,
+    LeadField::LeadSource,
 ];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Column {
-    Email,
-    Phone,
-    FirstName,
-    LastName,
-    FullName,
-    Company,
-    Message,
-}
-
-/// A form's fields, sorted into columns.
-#[derive(Debug, Default)]
+/// A form's fields, sorted.
+#[derive(Debug)]
 pub struct Lead {
-    email: Email,
-    phone: Phone,
-    first_name: PersonalText,
-    last_name: PersonalText,
-    full_name: PersonalText,
-    company: PersonalText,
-    message: PersonalText,
+    /// By the place of the field in [`LeadField::ALL`].
+    values: Vec<PersonalText>,
+    /// What somebody wants and doesn't: a channel, and `yes`, `no`, or `declared` where the page says it for everybody.
+    consents: Vec<(String, String)>,
     extra: Vec<(String, PersonalText)>,
+    email_normalised: Email,
+    phone_e164: Phone,
+    mobile_e164: Phone,
+    country_code: &'static str,
     /// The keyed hash of the normalised address; zero without one.
     pub email_key: Key16,
     /// The keyed hash of the normalised number; zero without one.
     pub phone_key: Key16,
 }
 
-/// Reads a form's fields.
-pub fn read(form: &FormPost, keys: &Keys) -> Lead {
-    let mut lead = Lead::default();
-    for (name, value) in &form.fields {
-        if !lead.take(column_of(name), value) {
-            lead.extra.push((name.clone(), value.clone()));
+/// The submission that an event is; `None` for one that is none. A form view names its form too.
+pub fn of(enriched: &Enriched, basis: Basis<'_>) -> Option<Lead> {
+    let event = &enriched.event;
+    let is_one = matches!(
+        event.event_type,
+        EventType::Lead | EventType::Complaint | EventType::ServiceContact | EventType::Unsubscribe
+    );
+    let form = event.form.as_ref().filter(|_| is_one)?;
+    let mut lead = read(form, basis.meaning);
+    let home = basis.meaning.country_of(&form.form, &event.site);
+    lead.normalise(basis.meaning, &[home, &enriched.place.country], basis.keys);
+    Some(lead)
+}
+
+fn read(form: &FormPost, meaning: &Meaning) -> Lead {
+    let mut lead = Lead {
+        values: vec![PersonalText::default(); LeadField::ALL.len()],
+        consents: Vec::new(),
+        extra: Vec::new(),
+        email_normalised: Email::default(),
+        phone_e164: Phone::default(),
+        mobile_e164: Phone::default(),
+        country_code: "",
+        email_key: Key16::default(),
+        phone_key: Key16::default(),
+    };
+    let mut chosen: Vec<Option<usize>> = vec![None; LeadField::ALL.len()];
+    let of_post = meaning.of(form);
+    for (index, (name, value)) in form.fields.iter().enumerate() {
+        let field = match of_post.field(name, value.expose()) {
+            Means::Field(field) => field,
+            Means::Consent { channel, wanted } => {
+                let answer = Answer::of(value.expose(), of_post.is_constant(name), meaning);
+                lead.consent(channel, wanted, answer);
+                continue;
+            }
+            Means::Nothing => continue,
+        };
+        if meaning.vocabulary.is_nothing(value.expose()) {
+            continue;
+        }
+        let slot = &mut chosen[field as usize];
+        let better = slot.is_none_or(|earlier: usize| {
+            let (earlier_name, earlier_value) = &form.fields[earlier];
+            let is_address =
+                |value: &PersonalText| !Email::new(value.expose()).normalised().is_empty();
+            earlier_name == name
+                || field == LeadField::Email && !is_address(earlier_value) && is_address(value)
+        });
+        if better {
+            *slot = Some(index);
         }
     }
-    lead.email_key = Key16(keys.pseudonym("email", &lead.email.normalised()));
-    lead.phone_key = Key16(keys.pseudonym("phone", &lead.phone.normalised()));
+    let mut placed = vec![false; form.fields.len()];
+    for (field, index) in chosen.into_iter().enumerate() {
+        let Some(index) = index else { continue };
+        placed[index] = true;
+        lead.values[field] = form.fields[index].1.clone();
+    }
+    let rest = form.fields.iter().zip(placed).filter(|(_, placed)| !placed);
+    lead.extra = rest.map(|(field, _)| field.clone()).collect();
     lead
 }
 
-/// The lead that an event is; `None` for one that is none. A form view names its form too.
-pub fn of(event: &Event, keys: &Keys) -> Option<Lead> {
-    let is_lead = event.event_type == EventType::Lead;
-    event.form.as_ref().filter(|_| is_lead).map(|form| read(form, keys))
+/// What a box says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Ticked,
+    NotTicked,
+    /// The page says it for everybody: nobody's act.
+    Constant,
 }
 
-fn column_of(name: &str) -> Option<Column> {
-    if name.len() > 32 {
-        return None;
+impl Answer {
+    /// A box that is there is ticked, also with an empty value; `0` and «no» are answers, too.
+    fn of(value: &str, is_constant: bool, meaning: &Meaning) -> Self {
+        if is_constant {
+            Self::Constant
+        } else if meaning.vocabulary.is_no(value) {
+            Self::NotTicked
+        } else {
+            Self::Ticked
+        }
     }
-    let plain: String = name
-        .chars()
-        .filter(|character| !" -_".contains(*character))
-        .flat_map(char::to_lowercase)
-        .collect();
-    ALIASES.iter().find(|(_, names)| names.contains(&plain.as_str())).map(|(column, _)| *column)
 }
 
 impl Lead {
-    /// Puts a value into its column; false when it belongs to the rest.
-    fn take(&mut self, column: Option<Column>, value: &PersonalText) -> bool {
-        let Some(column) = column.filter(|_| !value.expose().trim().is_empty()) else {
-            return false;
+    fn value(&self, field: LeadField) -> &str {
+        self.values[field as usize].expose()
+    }
+
+    fn text(&self, field: LeadField) -> String {
+        self.value(field).to_owned()
+    }
+
+    /// The last word about a channel counts. A box against something that isn't ticked says nothing.
+    fn consent(&mut self, channel: &str, wanted: bool, answer: Answer) {
+        let word = match (answer, wanted) {
+            (Answer::Constant, _) => "declared",
+            (Answer::Ticked, true) => "yes",
+            (Answer::Ticked, false) | (Answer::NotTicked, true) => "no",
+            (Answer::NotTicked, false) => return,
         };
-        let text = match column {
-            Column::Email if self.email.is_empty() => {
-                self.email = Email::new(value.expose());
-                return true;
-            }
-            Column::Phone if self.phone.is_empty() => {
-                self.phone = Phone::new(value.expose());
-                return true;
-            }
-            Column::Email | Column::Phone => return false,
-            Column::FirstName => &mut self.first_name,
-            Column::LastName => &mut self.last_name,
-            Column::FullName => &mut self.full_name,
-            Column::Company => &mut self.company,
-            Column::Message => &mut self.message,
-        };
-        let free = text.is_empty();
-        if free {
-            *text = value.clone();
+        match self.consents.iter_mut().find(|(known, _)| known == channel) {
+            Some((_, known)) => word.clone_into(known),
+            None => self.consents.push((channel.to_owned(), word.to_owned())),
         }
-        free
+    }
+
+    /// Makes the copies in one spelling, and the keys from them. `homes`: where numbers without a country may be of, besides the
+    /// country that was typed.
+    fn normalise(&mut self, meaning: &Meaning, homes: &[&str], keys: &Keys) {
+        self.country_code = meaning.countries.code(self.value(LeadField::Country));
+        let homes: Vec<&str> = std::iter::once(self.country_code)
+            .chain(homes.iter().copied())
+            .filter(|code| !code.is_empty())
+            .collect();
+        self.email_normalised = Email::new(Email::new(self.value(LeadField::Email)).normalised());
+        self.phone_e164 = Phone::new(phone::e164(self.value(LeadField::Phone), &homes));
+        self.mobile_e164 = Phone::new(phone::e164(self.value(LeadField::Mobile), &homes));
+        let digits = || Phone::new(self.value(LeadField::Phone)).normalised();
+        let number = [&self.phone_e164, &self.mobile_e164].into_iter().find(|one| !one.is_empty());
+        let number = number.map_or_else(digits, |number| number.expose().to_owned());
+        self.email_key = Key16(keys.pseudonym("email", self.email_normalised.expose()));
+        self.phone_key = Key16(keys.pseudonym("phone", &number));
     }
 
     /// Whether it is spam.
     pub fn judge(&self, event: &Event, judge: &Judge) -> Judgement {
         let fields = event.form.as_ref().map_or(&[][..], |form| &form.fields);
+        let names = [LeadField::FirstName, LeadField::LastName, LeadField::FullName];
         let said = Said {
-            names: [self.first_name.expose(), self.last_name.expose(), self.full_name.expose()],
-            company: self.company.expose(),
-            email: self.email.expose(),
-            has_phone: !self.phone.normalised().is_empty(),
-            message: self.message.expose(),
+            names: names.map(|field| self.value(field)),
+            company: self.value(LeadField::Company),
+            email: self.value(LeadField::Email),
+            has_phone: self.phone_key != Key16::default(),
+            message: self.value(LeadField::Message),
             extra: &self.extra,
         };
         judge.judge(fields, &said, &event.flags)
     }
 
-    /// The row.
+    /// The fields without a column, by their canonical names.
+    fn traits(&self) -> Pairs {
+        let others = LeadField::ALL.iter().filter(|field| !COLUMNS.contains(field));
+        let filled = others.filter(|field| !self.value(**field).is_empty());
+        Pairs(filled.map(|field| (field.name().to_owned(), self.text(*field))).collect())
+    }
+
+    fn extra(&self) -> Pairs {
+        let pair =
+            |(name, value): &(String, PersonalText)| (name.clone(), value.expose().to_owned());
+        Pairs(self.extra.iter().map(pair).collect())
+    }
+
+    /// The row of `leads`.
     pub fn into_row(self, enriched: &Enriched, judgement: Judgement, place: Place) -> LeadRow {
+        use LeadField as F;
         let event = &enriched.event;
+        let form = event.form.as_ref();
         LeadRow {
             site: event.site.clone(),
             event_time: Millis(event.event_time),
@@ -139,22 +222,87 @@ impl Lead {
             id_node: event.id.node(),
             received_lag_ms: event.id.millis() - event.event_time,
             visitor: event.visitor.as_u128(),
-            form: event.form.as_ref().map_or_else(String::new, |form| form.form.clone()),
-            email: self.email.expose().to_owned(),
+            form: form.map_or_else(String::new, |form| form.form.clone()),
+            dialect: form.map_or_else(String::new, |form| form.dialect.clone()),
+            email: self.text(F::Email),
+            email_normalised: self.email_normalised.expose().to_owned(),
             email_key: self.email_key,
-            phone: self.phone.expose().to_owned(),
+            phone: self.text(F::Phone),
+            phone_e164: self.phone_e164.expose().to_owned(),
+            mobile: self.text(F::Mobile),
+            mobile_e164: self.mobile_e164.expose().to_owned(),
             phone_key: self.phone_key,
-            first_name: self.first_name.expose().to_owned(),
-            last_name: self.last_name.expose().to_owned(),
-            full_name: self.full_name.expose().to_owned(),
-            company: self.company.expose().to_owned(),
-            message: self.message.expose().to_owned(),
-            extra: Pairs(
-                self.extra
-                    .into_iter()
-                    .map(|(name, value)| (name, value.expose().to_owned()))
-                    .collect(),
-            ),
+            first_name: self.text(F::FirstName),
+            last_name: self.text(F::LastName),
+            full_name: self.text(F::FullName),
+            company: self.text(F::Company),
+            job_title: self.text(F::JobTitle),
+            website: self.text(F::Website),
+            street: self.text(F::Street),
+            city: self.text(F::City),
+            state: self.text(F::State),
+            postcode: self.text(F::Postcode),
+            country_typed: self.text(F::Country),
+            country_code: self.country_code,
+            subject: self.text(F::Subject),
+            message: self.text(F::Message),
+            product: self.text(F::Product),
+            lead_source: self.text(F::LeadSource),
+            traits: self.traits(),
+            extra: self.extra(),
+            consents: Pairs(self.consents),
+            country: enriched.place.country.clone(),
+            traffic_class: enriched.verdict.class.as_str(),
+            spam_score: judgement.score,
+            spam_reasons: Texts(judgement.reasons.into_iter().map(str::to_owned).collect()),
+            spam_ruleset: RULESET,
+            log_epoch: place.epoch,
+            log_partition: place.partition,
+            log_offset: place.offset,
+        }
+    }
+
+    /// The row of `service_contacts`.
+    pub fn into_contact(
+        self,
+        enriched: &Enriched,
+        judgement: Judgement,
+        place: Place,
+    ) -> ServiceContactRow {
+        use LeadField as F;
+        let event = &enriched.event;
+        let form = event.form.as_ref();
+        ServiceContactRow {
+            site: event.site.clone(),
+            event_time: Millis(event.event_time),
+            id_seq: event.id.sequence(),
+            id_node: event.id.node(),
+            received_lag_ms: event.id.millis() - event.event_time,
+            visitor: event.visitor.as_u128(),
+            kind: event.event_type as i8,
+            form: form.map_or_else(String::new, |form| form.form.clone()),
+            dialect: form.map_or_else(String::new, |form| form.dialect.clone()),
+            status: "open",
+            case_type: self.text(F::CaseType),
+            case_reason: self.text(F::CaseReason),
+            case_priority: self.text(F::CasePriority),
+            subject: self.text(F::Subject),
+            message: self.text(F::Message),
+            order_id: self.text(F::OrderId),
+            product: self.text(F::Product),
+            email: self.text(F::Email),
+            email_normalised: self.email_normalised.expose().to_owned(),
+            email_key: self.email_key,
+            phone: self.text(F::Phone),
+            phone_e164: self.phone_e164.expose().to_owned(),
+            phone_key: self.phone_key,
+            first_name: self.text(F::FirstName),
+            last_name: self.text(F::LastName),
+            full_name: self.text(F::FullName),
+            company: self.text(F::Company),
+            traits: self.traits(),
+            extra: self.extra(),
+            consents: Pairs(self.consents),
             country: enriched.place.country.clone(),
             traffic_class: enriched.verdict.class.as_str(),
             spam_score: judgement.score,
@@ -168,46 +316,5 @@ impl Lead {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn post(fields: &[(&str, &str)]) -> FormPost {
-        let fields = fields
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), PersonalText::new(*value)))
-            .collect();
-        FormPost { form: "contact".into(), dialect: String::new(), fields }
-    }
-
-    fn keys() -> Keys {
-        Keys::open(tempfile::tempdir().unwrap().path()).unwrap()
-    }
-
-    #[test]
-    fn a_field_that_comes_twice_keeps_both_values() {
-        let lead = read(
-            &post(&[
-                ("e-mail", ""),
-                ("E-Mail", "a@b.example"),
-                ("email", "c@d.example"),
-                ("Last Name", "Roe"),
-            ]),
-            &keys(),
-        );
-        assert_eq!(lead.email.expose(), "a@b.example");
-        assert_eq!(lead.last_name.expose(), "Roe");
-        let extra: Vec<_> =
-            lead.extra.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
-        assert_eq!(extra, [("e-mail", ""), ("email", "c@d.example")]);
-    }
-
-    #[test]
-    fn the_same_address_has_the_same_key_however_it_is_spelt() {
-        let keys = keys();
-        let one = read(&post(&[("email", " Jane@Example.com ")]), &keys);
-        let two = read(&post(&[("emailAddress", "jane@example.COM")]), &keys);
-        assert_eq!(one.email_key, two.email_key);
-        assert_ne!(one.email_key, Key16([0; 16]));
-        assert_eq!(read(&post(&[("email", "none")]), &keys).email_key, Key16([0; 16]));
-    }
-}
+#[path = "lead_tests.rs"]
+mod tests;

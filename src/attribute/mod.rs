@@ -2,14 +2,16 @@
 //!
 //! In: an [`Enriched`] event and its place in the log. Out: [`Rows`]. Refuses: an event whose fixed time contradicts its id, which
 //! goes to the dead letters. Promises: every record gives one row in `events` or one dead letter, never both; personal values go
-//! to `leads` alone, or to `quarantine` while they are held; `events` gets keyed hashes.
+//! to `leads` and `service_contacts` alone, or to `quarantine` while they are held; `events` gets keyed hashes.
 
 mod held;
 mod lead;
+pub mod meaning;
 
 use std::collections::HashSet;
 
 use crate::attribute::lead::Lead;
+use crate::attribute::meaning::Meaning;
 use crate::consume::assignment::Entry;
 use crate::consume::batch::Batch;
 use crate::enrich::Enriched;
@@ -18,7 +20,8 @@ use crate::event::{CLAIM_FUTURE_MAX_MS, CLAIM_PAST_MAX_MS, Event, EventType};
 use crate::keys::Keys;
 use crate::store::native::{Address, Key16, Millis, Pairs, Texts, Uuid};
 use crate::store::rows::{
-    ConversionRow, DeadLetterRow, EventRow, LeadRow, QuarantineRow, TouchKeyRow, touch_kind,
+    ConversionRow, DeadLetterRow, EventRow, LeadRow, QuarantineRow, ServiceContactRow, TouchKeyRow,
+    touch_kind,
 };
 
 pub use held::QUARANTINED;
@@ -41,6 +44,8 @@ pub struct Rows {
     pub events: Vec<EventRow>,
     /// Of `leads`.
     pub leads: Vec<LeadRow>,
+    /// Of `service_contacts`.
+    pub service_contacts: Vec<ServiceContactRow>,
     /// Of `quarantine`.
     pub quarantine: Vec<QuarantineRow>,
     /// Of `conversions`.
@@ -60,17 +65,21 @@ pub struct Basis<'a> {
     pub keys: &'a Keys,
     /// Says what is spam.
     pub judge: &'a Judge,
+    /// Says what a form's fields mean.
+    pub meaning: &'a Meaning,
 }
 
 impl Rows {
     /// Adds an event's rows. `held_before`: what an earlier attempt made of it, which stands.
     pub fn add(&mut self, mut enriched: Enriched, basis: Basis<'_>, held_before: Option<bool>) {
-        let Basis { place, keys, .. } = basis;
-        let lead = lead::of(&enriched.event, keys);
+        let place = basis.place;
+        let lead = lead::of(&enriched, basis);
         let judgement = lead
             .as_ref()
             .map_or_else(Judgement::default, |lead| lead.judge(&enriched.event, basis.judge));
-        if lead.is_some() && held_before.unwrap_or(judgement.hold) {
+        // Whoever wants no more mail is heard, whatever else the post says.
+        let may_hold = enriched.event.event_type != EventType::Unsubscribe;
+        if lead.is_some() && may_hold && held_before.unwrap_or(judgement.hold) {
             self.hold(&mut enriched, judgement, place);
             // Without its keys: while it is held it identifies nobody.
             self.events.push(event_row(enriched, place, Key16::default(), Key16::default()));
@@ -97,8 +106,15 @@ impl Rows {
         if event.event_type.is_conversion() {
             self.conversions.push(conversion_row(enriched, place));
         }
-        if let Some(lead) = lead {
-            self.leads.push(lead.into_row(enriched, judgement, place));
+        match (lead, event.event_type) {
+            (Some(lead), EventType::Lead) => {
+                self.leads.push(lead.into_row(enriched, judgement, place));
+            }
+            (Some(lead), EventType::Complaint | EventType::ServiceContact) => {
+                self.service_contacts.push(lead.into_contact(enriched, judgement, place));
+            }
+            // An unsubscription is in `events` with the keys of whom it is from.
+            _ => {}
         }
     }
 
@@ -145,6 +161,9 @@ impl Rows {
         }
         if everywhere || table == "leads" {
             self.leads.retain(|row| keep(row.log_offset));
+        }
+        if everywhere || table == "service_contacts" {
+            self.service_contacts.retain(|row| keep(row.log_offset));
         }
         if everywhere || table == "quarantine" {
             self.quarantine.retain(|row| keep(row.log_offset));

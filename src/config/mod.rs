@@ -62,6 +62,7 @@ pub struct Config {
     pub warehouse: Warehouse,
     pub engine: Engine,
     pub enrich: Enrich,
+    pub forms: Forms,
     pub demo: Demo,
 }
 
@@ -106,6 +107,7 @@ sections! {
     Warehouse { url: String, database: String, user: String, password_file: String, ca_file: String, timeout_ms: u64 }
     Engine { library: String, http_port: u16, memory_bytes_max: u64 }
     Enrich { place_database: String, channels_file: String }
+    Forms { aliases_file: String, mapping_file: String }
     Demo { listen: SocketAddr }
 }
 

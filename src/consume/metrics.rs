@@ -26,8 +26,15 @@ const STORED_AFTER_SECONDS: [f64; 13] =
 const INSERT_SECONDS: [f64; 11] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// The tables that a batch may have rows in.
-const TABLES: [&str; 6] =
-    ["events", "leads", "quarantine", "conversions", "touch_keys", "dead_letters"];
+const TABLES: [&str; 7] = [
+    "events",
+    "leads",
+    "service_contacts",
+    "quarantine",
+    "conversions",
+    "touch_keys",
+    "dead_letters",
+];
 
 /// Why a record goes to the dead letters.
 const DEAD_LETTER_REASONS: [&str; 4] =
@@ -120,6 +127,7 @@ impl Metrics {
         let counts = [
             rows.events.len(),
             rows.leads.len(),
+            rows.service_contacts.len(),
             rows.quarantine.len(),
             rows.conversions.len(),
             rows.touch_keys.len(),

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::attribute::meaning::Meaning;
 use crate::attribute::{Basis, Place, Rows, time_is_possible};
 use crate::config::{Config, Home};
 use crate::consume::assignment::{Assignment, Border, Entry};
@@ -52,6 +53,8 @@ pub struct Pipeline {
     pub enricher: Enricher,
     /// What is spam.
     pub judge: Judge,
+    /// What a form's fields mean.
+    pub meaning: Meaning,
     /// For the keyed hashes of personal values.
     pub keys: Arc<Keys>,
     /// How it is getting on.
@@ -131,7 +134,8 @@ impl Pipeline {
     fn add(&self, rows: &mut Rows, mut event: Event, place: Place, held_before: Option<bool>) {
         let decision = event.decision.take();
         let enriched = self.enricher.enrich(event);
-        let basis = Basis { place, keys: &self.keys, judge: &self.judge };
+        let (keys, judge, meaning) = (&self.keys, &self.judge, &self.meaning);
+        let basis = Basis { place, keys, judge, meaning };
         match decision {
             None => rows.add(enriched, basis, held_before),
             Some(mut decision) => {

@@ -17,6 +17,9 @@ pub async fn find(
 ) -> Result<HashSet<u64>, StoreError> {
     match table {
         "leads" => search(warehouse, "leads_check", &rows.leads).await,
+        "service_contacts" => {
+            search(warehouse, "service_contacts_check", &rows.service_contacts).await
+        }
         "quarantine" => search(warehouse, "quarantine_check", &rows.quarantine).await,
         "conversions" => search(warehouse, "conversions_check", &rows.conversions).await,
         "touch_keys" => search(warehouse, "touch_keys_check", &rows.touch_keys).await,

@@ -131,6 +131,7 @@ impl Attempt<'_> {
         self.insert("events", &rows.events).await?;
         tokio::try_join!(
             self.insert("leads", &rows.leads),
+            self.insert("service_contacts", &rows.service_contacts),
             self.insert("quarantine", &rows.quarantine),
             self.insert("conversions", &rows.conversions),
             self.insert("touch_keys", &rows.touch_keys),

@@ -20,7 +20,7 @@ use crate::receive::refuse::{self, Whom};
 use crate::receive::reply::{self, Form, Reply, thanks};
 use crate::receive::submission::Address;
 use crate::receive::tally::Door;
-use crate::receive::visit::Visit;
+use crate::receive::visit::{Visit, looks_ahead};
 use crate::receive::{Edge, affiliate, click, form, impression, open, pixel};
 use crate::tokens::{verify_receipt, verify_refusal};
 
@@ -165,6 +165,8 @@ fn wrong_method(
     vendor: Option<&doors::Door<'_>>,
     parts: &Parts,
 ) -> Option<Answer> {
+    // A browser that looks ahead submits no form; the visit itself will come without the word.
+    let ahead = parts.method == Method::GET && looks_ahead(&parts.headers);
     let (takes, methods) = match vendor {
         Some(door) => {
             let dialects = &edge.doors.dialects;
@@ -172,14 +174,14 @@ fn wrong_method(
                 door.candidates.iter().any(|one| dialects.at(one.dialect).takes(method))
             };
             let known = takes(parts.method.as_str()) || parts.method == Method::OPTIONS;
-            (known, if takes("GET") { "GET, POST, OPTIONS" } else { "POST, OPTIONS" })
+            (known && !ahead, if takes("GET") { "GET, POST, OPTIONS" } else { "POST, OPTIONS" })
         }
         None => match route.methods() {
             None => return Some(refused(edge, Refusal::NotFound, route, parts)),
             // A form with method GET has fields; without any, somebody only followed its address.
             Some(methods) if matches!(route, Route::Form(_)) => {
                 let looked_at = parts.method == Method::GET && parts.uri.query().is_none();
-                (route.takes(&parts.method) && !looked_at, methods)
+                (route.takes(&parts.method) && !looked_at && !ahead, methods)
             }
             Some(methods) => (route.takes(&parts.method), methods),
         },

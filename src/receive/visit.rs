@@ -72,6 +72,11 @@ fn is_speculative(purpose: &str) -> bool {
     ["prefetch", "prerender", "preview"].iter().any(|word| purpose.contains(word))
 }
 
+/// True for a request that a browser or mail program makes before anybody asked for it.
+pub fn looks_ahead(headers: &HeaderMap) -> bool {
+    PURPOSES.iter().filter_map(|name| headers.get(name)).any(|value| is_speculative(&text(value)))
+}
+
 /// The first language of `Accept-Language`: `de-AT,de;q=0.9` gives `de-AT`.
 fn first_language(header: &str) -> &str {
     let first = header.split([',', ';']).next().unwrap_or("").trim();

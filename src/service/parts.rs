@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
+use crate::attribute::meaning::Meaning;
 use crate::check::dialects::Dialects;
 use crate::check::dialects::doors::Doors;
 use crate::config::{Config, Home, Kafka};
@@ -79,6 +80,12 @@ impl Installation {
         let doors = Arc::new(Doors::new(&registry, dialects)?);
         let keys = Keys::open(&config.keys_dir())?;
         Ok(Self { config, registry: Arc::new(registry), doors, keys: Arc::new(keys) })
+    }
+
+    /// What the fields of forms mean, as configured.
+    pub fn meaning(&self) -> Result<Meaning> {
+        let dialects = self.doors.dialects.clone();
+        Ok(Meaning::open(&self.config.forms, dialects, self.registry.clone())?)
     }
 
     /// The warehouse as configured: a server, or the embedded engine that `leadtrail up` runs on this data.
@@ -221,7 +228,8 @@ impl Consumer {
         let metrics = consume::metrics::Metrics::new(metrics, health.clone());
         let judge = Judge::new(&installation.config.spam);
         let keys = installation.keys.clone();
-        let pipeline = Pipeline { warehouse, enricher, judge, keys, health, metrics };
+        let meaning = installation.meaning()?;
+        let pipeline = Pipeline { warehouse, enricher, judge, meaning, keys, health, metrics };
         let sharing = Sharing::begin(installation, None).await?;
         Ok(Self { pipeline: Arc::new(pipeline), sharing })
     }

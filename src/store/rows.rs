@@ -25,8 +25,24 @@ row! {
     /// A row of `leads`: personal.
     LeadRow in "leads" at log_offset {
         site: String, event_time: Millis, id_seq: u32, id_node: u32, received_lag_ms: i64, visitor: u128, form: String,
-        email: String, email_key: Key16, phone: String, phone_key: Key16, first_name: String, last_name: String,
-        full_name: String, company: String, message: String, extra: Pairs, country: String, traffic_class: &'static str,
+        dialect: String, email: String, email_normalised: String, email_key: Key16, phone: String, phone_e164: String,
+        mobile: String, mobile_e164: String, phone_key: Key16, first_name: String, last_name: String, full_name: String,
+        company: String, job_title: String, website: String, street: String, city: String, state: String, postcode: String,
+        country_typed: String, country_code: &'static str, subject: String, message: String, product: String,
+        lead_source: String, traits: Pairs, consents: Pairs, extra: Pairs, country: String, traffic_class: &'static str,
+        spam_score: u8, spam_reasons: Texts, spam_ruleset: u16,
+        log_epoch: u64, log_partition: u16, log_offset: u64,
+    }
+}
+
+row! {
+    /// A row of `service_contacts`: personal.
+    ServiceContactRow in "service_contacts" at log_offset {
+        site: String, event_time: Millis, id_seq: u32, id_node: u32, received_lag_ms: i64, visitor: u128, kind: i8, form: String,
+        dialect: String, status: &'static str, case_type: String, case_reason: String, case_priority: String, subject: String,
+        message: String, order_id: String, product: String, email: String, email_normalised: String, email_key: Key16,
+        phone: String, phone_e164: String, phone_key: Key16, first_name: String, last_name: String, full_name: String,
+        company: String, traits: Pairs, extra: Pairs, consents: Pairs, country: String, traffic_class: &'static str,
         spam_score: u8, spam_reasons: Texts, spam_ruleset: u16,
         log_epoch: u64, log_partition: u16, log_offset: u64,
     }

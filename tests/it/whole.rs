@@ -51,6 +51,7 @@ async fn nothing_is_doubled(client: &Client) {
     for (table, key) in [
         ("events", "(site, visitor, event_time, id_seq, id_node)"),
         ("leads", "(site, event_time, id_seq, id_node)"),
+        ("service_contacts", "(site, event_time, id_seq, id_node)"),
         ("conversions", "(site, event_time, id_seq, id_node)"),
         ("touch_keys", "(site, kind, key, id_seq, id_node)"),
     ] {

@@ -54,8 +54,20 @@ mod tests {
     fn a_country_is_known_in_eight_languages() {
         let countries = Countries::built_in();
         for (text, code) in [
-            ("Poland", "PL"), ("polska", "PL"), ("Deutschland ", "DE"), ("de", "DE"), ("USA", "US"), ("U.K.", "GB"), ("বাংলাদেশ", "BD"),
-            ("پاکستان", "PK"), ("Côte d'Ivoire", "CI"), ("ESPANA", "ES"), ("Brasil", "BR"), ("Österreich", "AT"), ("DefaultCountry", ""), ("", ""),
+            ("Poland", "PL"),
+            ("polska", "PL"),
+            ("Deutschland ", "DE"),
+            ("de", "DE"),
+            ("USA", "US"),
+            ("U.K.", "GB"),
+            ("বাংলাদেশ", "BD"),
+            ("پاکستان", "PK"),
+            ("Côte d'Ivoire", "CI"),
+            ("ESPANA", "ES"),
+            ("Brasil", "BR"),
+            ("Österreich", "AT"),
+            ("DefaultCountry", ""),
+            ("", ""),
         ] {
             assert_eq!(countries.code(text), code, "{text}");
         }

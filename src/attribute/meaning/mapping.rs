@@ -110,7 +110,10 @@ mod tests {
     fn a_wrong_mapping_is_refused_with_the_nearest_word() {
         let refusal = |text| Mapping::parse(text, "forms.toml").unwrap_err().to_string();
         let wrong = refusal("[form.a.fields]\nx = \"mesage\"\n");
-        assert_eq!(wrong, "forms.toml: [form.a.fields] `x`: unknown lead field `mesage`; did you mean `message`?");
+        assert_eq!(
+            wrong,
+            "forms.toml: [form.a.fields] `x`: unknown lead field `mesage`; did you mean `message`?"
+        );
         assert!(refusal("[form.a]\nfield = {}\n").contains("line 2"));
     }
 }

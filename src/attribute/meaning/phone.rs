@@ -41,7 +41,9 @@ fn dialled(typed: &str) -> Option<String> {
                 digits += 1;
             }
             ('+' | '＋', None) if number.is_empty() => number.push('+'),
-            (letter, None) if digits > 0 && (letter.is_alphabetic() || ",;#".contains(letter)) => break,
+            (letter, None) if digits > 0 && (letter.is_alphabetic() || ",;#".contains(letter)) => {
+                break;
+            }
             _ => {}
         }
     }
@@ -51,7 +53,8 @@ fn dialled(typed: &str) -> Option<String> {
 /// A decimal digit of the scripts that our users write.
 fn digit(letter: char) -> Option<char> {
     const ZEROS: [u32; 5] = ['0' as u32, '০' as u32, '٠' as u32, '۰' as u32, '０' as u32];
-    let value = ZEROS.iter().find_map(|zero| (letter as u32).checked_sub(*zero).filter(|at| *at < 10))?;
+    let value =
+        ZEROS.iter().find_map(|zero| (letter as u32).checked_sub(*zero).filter(|at| *at < 10))?;
     char::from_digit(value, 10)
 }
 

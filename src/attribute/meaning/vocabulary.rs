@@ -87,7 +87,9 @@ impl Vocabulary {
                 let earlier = names.insert(key, field).filter(|earlier| *earlier != field);
                 if let Some(earlier) = earlier {
                     let (one, other) = (earlier.name(), field.name());
-                    return Err(wrong(format!("`{alias}` stands under both `{one}` and `{other}`")));
+                    return Err(wrong(format!(
+                        "`{alias}` stands under both `{one}` and `{other}`"
+                    )));
                 }
             }
         }
@@ -95,8 +97,8 @@ impl Vocabulary {
         let Around { before, after, common, persons, never } = file.around;
         Ok(Self {
             names,
-            before: before.iter().map(|word| folded(word)).collect(),
-            after: after.iter().map(|word| folded(word)).collect(),
+            before: longest_first(&before),
+            after: longest_first(&after),
             common: set(common),
             persons: set(persons),
             never: set(never),
@@ -130,6 +132,11 @@ impl Vocabulary {
             return None;
         }
         self.known(&plain).or_else(|| self.without_words_around(&plain))
+    }
+
+    /// True for a name that means one of three things.
+    pub fn is_title(name: &str) -> bool {
+        parts(name).next_back().is_some_and(|last| folded(last) == "title")
     }
 
     /// The field of a name, or of it without the number at its end.
@@ -192,6 +199,13 @@ fn without_number_before(part: &str) -> &str {
         Some(name) if digits > 0 && !name.is_empty() => name,
         _ => part,
     }
+}
+
+/// `ihre` is taken off before `ihr`.
+fn longest_first(words: &[String]) -> Vec<String> {
+    let mut words: Vec<String> = words.iter().map(|word| folded(word)).collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words
 }
 
 /// The field of a canonical name.
@@ -274,8 +288,24 @@ mod tests {
     fn what_only_looks_like_a_persons_field_is_none() {
         let words = built_in();
         for name in [
-            "replyto", "_replyto", "recipient", "username", "form_name", "product.type", "campaign.name", "page_title", "manager_email",
-            "00N3X0000060fw7", "entry.805276147", "field[12]", "inp_3", "MERGE0", "", "[]", "event[name]", "file_name",
+            "replyto",
+            "_replyto",
+            "recipient",
+            "username",
+            "form_name",
+            "product.type",
+            "campaign.name",
+            "page_title",
+            "manager_email",
+            "00N3X0000060fw7",
+            "entry.805276147",
+            "field[12]",
+            "inp_3",
+            "MERGE0",
+            "",
+            "[]",
+            "event[name]",
+            "file_name",
         ] {
             assert_eq!(words.field_of(name), None, "{name}");
         }
@@ -284,21 +314,43 @@ mod tests {
     #[test]
     fn placeholders_are_nothing_and_names_are_not() {
         let words = built_in();
-        for nothing in ["", "  ", "null", "undefined", "-None-", "DefaultCountry", "[Interessen]", "{creative}", "{{lead.email}}", "%%name%%"] {
+        for nothing in [
+            "",
+            "  ",
+            "null",
+            "undefined",
+            "-None-",
+            "DefaultCountry",
+            "[Interessen]",
+            "{creative}",
+            "{{lead.email}}",
+            "%%name%%",
+        ] {
             assert!(words.is_nothing(nothing), "{nothing}");
         }
         for something in ["Null", "0", "None", "{\"a\":1}", "[1,2]", "{", "Nein"] {
             assert!(!words.is_nothing(something), "{something}");
         }
-        assert!(words.is_no("0") && words.is_no(" NEIN") && words.is_no("Não") && !words.is_no("on"));
-        assert!(words.is_salutation("Mr.") && words.is_salutation("জনাব") && !words.is_salutation("CEO"));
+        assert!(
+            words.is_no("0") && words.is_no(" NEIN") && words.is_no("Não") && !words.is_no("on")
+        );
+        assert!(
+            words.is_salutation("Mr.") && words.is_salutation("জনাব") && !words.is_salutation("CEO")
+        );
     }
 
     #[test]
     fn a_wrong_file_is_refused_with_the_nearest_word() {
         let tail = "[around]\nbefore=[]\nafter=[]\ncommon=[]\npersons=[]\nnever=[]\n[values]\nplaceholders=[]\nno=[]\nsalutations=[]\n";
-        let refusal = |fields: &str| Vocabulary::parse(&format!("[fields]\n{fields}{tail}"), "a.toml").unwrap_err().to_string();
-        assert_eq!(refusal("emial = []\n"), "a.toml: unknown lead field `emial`; did you mean `email`?");
+        let refusal = |fields: &str| {
+            Vocabulary::parse(&format!("[fields]\n{fields}{tail}"), "a.toml")
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            refusal("emial = []\n"),
+            "a.toml: unknown lead field `emial`; did you mean `email`?"
+        );
         assert!(refusal("phone = [\"Tel\"]\nfax = [\"tel.\"]\n").contains("stands under both"));
     }
 

@@ -17,8 +17,15 @@ use super::access::{ADMIN, ANALYST, INGEST, Kept, Secret, hexadecimal};
 ///
 /// An analyst can read the definition of any table, view or dictionary by the scalar function `file()`, and the text of
 /// a mutation: neither may hold a password or a personal value.
-pub const PERSONAL_TABLES: &[&str] =
-    &["leads", "purchases", "service_contacts", "notes", "quarantine", "dead_letters"];
+pub const PERSONAL_TABLES: &[&str] = &[
+    "leads",
+    "lead_profiles",
+    "purchases",
+    "service_contacts",
+    "notes",
+    "quarantine",
+    "dead_letters",
+];
 
 /// The variable through which the engine gets the key of its data.
 pub(super) const KEY_VARIABLE: &str = "LEADTRAIL_ENGINE_DATA_KEY";
