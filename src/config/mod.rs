@@ -10,6 +10,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -97,14 +98,17 @@ sections! {
         weight_repeated_characters: u32, weight_repeated_text: u32, weight_many_posts: u32,
     }
     Log { home: Home }
-    Journal { bytes_max: u64, segment_bytes: u64, keep_hours: u64 }
+    Journal { bytes_max: u64, segment_bytes: u64, keep_hours: u64, redirect_wait_ms: u64 }
     Kafka {
         brokers: String, topic: String, settle_topic: String, shared_topic: String, group: String, partitions: i32, replication: i32,
         answer_deadline_ms: u64, linger_ms: u64, properties: Vec<String>,
     }
     Consumer { batch_rows_max: usize, batch_bytes_max: usize, batch_age_ms: u64, ops_listen: SocketAddr }
     Settle { interval_ms: u64, click_window_days: u32, ops_listen: SocketAddr }
-    Warehouse { url: String, database: String, user: String, password_file: String, ca_file: String, timeout_ms: u64 }
+    Warehouse {
+        url: String, database: String, user: String, password_file: String, analyst_user: String, analyst_password_file: String,
+        ca_file: String, timeout_ms: u64,
+    }
     Engine { library: String, http_port: u16, memory_bytes_max: u64 }
     Enrich { place_database: String, channels_file: String }
     Forms { aliases_file: String, mapping_file: String }
@@ -192,6 +196,13 @@ impl Config {
             .ok_or_else(|| {
                 wrong("config: edge.public_url must be http://host[:port] or https://host[:port]")
             })?;
+        if self.warehouse.analyst_user.is_empty()
+            && !self.warehouse.analyst_password_file.is_empty()
+        {
+            return Err(wrong(
+                "config: warehouse.analyst_password_file is given without warehouse.analyst_user",
+            ));
+        }
         if let Some(bad) = self.kafka.properties.iter().find(|property| !property.contains('=')) {
             let name = bad.split_whitespace().next().unwrap_or("");
             return Err(wrong(format!("config: kafka.properties: {name:?} is not name=value")));
@@ -210,6 +221,15 @@ impl Config {
             Home::Disk => self.data_dir.join("journal"),
             Home::Kafka => self.data_dir.join("spill"),
         }
+    }
+
+    /// How long a redirect waits to be durable. An fsync's tail is long, and what is written outlives a killed process; a
+    /// record that Kafka has not confirmed would be copied into the spill, which costs more than the wait.
+    pub fn redirect_wait(&self) -> Duration {
+        Duration::from_millis(match self.log.home {
+            Home::Disk => self.journal.redirect_wait_ms,
+            Home::Kafka => self.edge.redirect_wait_ms,
+        })
     }
 
     /// Where the embedded engine lives.

@@ -60,6 +60,8 @@ const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 pub struct Edge {
     /// The `[edge]` section.
     pub settings: config::Edge,
+    /// How long a redirect waits to be durable.
+    pub redirect_wait: Duration,
     /// What the doors know.
     pub registry: Arc<Registry>,
     /// Which form a post is for, and how it speaks.
@@ -104,6 +106,7 @@ impl Edge {
     ) -> Result<Self, getrandom::Error> {
         Ok(Self {
             settings: config.edge.clone(),
+            redirect_wait: config.redirect_wait(),
             targets: target::Targets::new(&registry),
             frames: reply::page::Frames::new(&registry),
             registry,

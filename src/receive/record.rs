@@ -120,8 +120,8 @@ pub async fn redirect(visit: &Visit<'_>, mut event: Event, location: String) -> 
         return Answer { reply, settled: Settled::Unrecorded(Unrecorded::OverLimit) };
     }
     let edge = visit.edge;
-    let wait = Duration::from_millis(edge.settings.redirect_wait_ms);
-    let settled = match edge.journal.append(Record::from(&event), Patience::Written(wait)).await {
+    let patience = Patience::Written(edge.redirect_wait);
+    let settled = match edge.journal.append(Record::from(&event), patience).await {
         Outcome::Durable => {
             reply::with_receipt(&mut reply, &sign_receipt(&edge.keys, event.id));
             Settled::Accepted

@@ -42,7 +42,7 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 /// A process' metrics.
 pub type Metrics = prometheus_client::registry::Registry;
 
-/// As whom to ask the warehouse. A configured server has one user for all.
+/// As whom to ask the warehouse. On a configured server one user is both administrator and writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Makes tables.
@@ -92,7 +92,15 @@ impl Installation {
     pub fn warehouse(&self, role: Role) -> Result<Warehouse> {
         let config = &self.config;
         if !config.warehouse.url.is_empty() {
-            return Ok(Warehouse::connect(config, &Server::configured(&config.warehouse)?));
+            let server = match role {
+                Role::Analyst if config.warehouse.analyst_user.is_empty() => bail!(
+                    "no analyst: the service's own user can read what is personal and change everything. Make a user that can't \
+                     (deploy/analyst.sql), and set warehouse.analyst_user and warehouse.analyst_password_file"
+                ),
+                Role::Analyst => Server::configured_analyst(&config.warehouse)?,
+                Role::Admin | Role::Ingest => Server::configured(&config.warehouse)?,
+            };
+            return Ok(Warehouse::connect(config, &server));
         }
         let access = read_access(&config.engine_dir()).context(
             "no warehouse: set warehouse.url, or start `leadtrail up`, which runs the embedded engine",

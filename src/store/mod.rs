@@ -63,7 +63,20 @@ pub struct Server {
 impl Server {
     /// As configured; reads the files of password and authorities.
     pub fn configured(settings: &config::Warehouse) -> Result<Self, config::ConfigError> {
-        let password = match settings.password_file.as_str() {
+        Self::as_user(settings, &settings.user, &settings.password_file)
+    }
+
+    /// As configured, for the analyst.
+    pub fn configured_analyst(settings: &config::Warehouse) -> Result<Self, config::ConfigError> {
+        Self::as_user(settings, &settings.analyst_user, &settings.analyst_password_file)
+    }
+
+    fn as_user(
+        settings: &config::Warehouse,
+        user: &str,
+        password_file: &str,
+    ) -> Result<Self, config::ConfigError> {
+        let password = match password_file {
             "" => String::new(),
             path => std::fs::read_to_string(path)
                 .map(|text| text.trim_end().to_owned())
@@ -73,7 +86,7 @@ impl Server {
             "" => None,
             path => Some(tls::authorities(path)?),
         };
-        Ok(Self { url: settings.url.clone(), user: settings.user.clone(), password, authorities })
+        Ok(Self { url: settings.url.clone(), user: user.to_owned(), password, authorities })
     }
 
     /// The embedded engine at `url`.

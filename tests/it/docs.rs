@@ -9,6 +9,7 @@ use leadtrail::telemetry::{METRICS, Sort};
 const README: &str = include_str!("../../README.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 const ALERTS: &str = include_str!("../../deploy/alerts.yml");
+const ANALYST: &str = include_str!("../../deploy/analyst.sql");
 const CHECK: &str = include_str!("../../src/check/mod.rs");
 
 /// The table of all keys, from the built-in file: one row a section, one a key.
@@ -83,6 +84,14 @@ fn alerts_speak_of_metrics_that_exist_and_of_every_readiness_condition() {
     for check in checks {
         let rule = format!("leadtrail_ready{{check=\"{check}\"}} == 0");
         assert!(ALERTS.contains(&rule), "deploy/alerts.yml has no rule for the check {check}");
+    }
+}
+
+#[test]
+fn the_analyst_of_a_server_reads_no_personal_table() {
+    for table in leadtrail::store::engine::PERSONAL_TABLES {
+        let revoked = format!("REVOKE SHOW, SELECT, dictGet ON leadtrail.{table} FROM");
+        assert!(ANALYST.contains(&revoked), "deploy/analyst.sql leaves {table} readable");
     }
 }
 

@@ -68,6 +68,7 @@ impl Installation {
         this.set("EDGE__PUBLIC_URL", &format!("http://127.0.0.1:{edge}"));
         // On a busy machine an fsync may take longer than a redirect waits for it; most tests want the receipt.
         this.set("EDGE__REDIRECT_WAIT_MS", "5000");
+        this.set("JOURNAL__REDIRECT_WAIT_MS", "5000");
         this.set("EDGE__TRUSTED_PROXIES", "127.0.0.0/8");
         this.set("APP__HOSTS", &format!("127.0.0.1:{app}"));
         for (key, port) in [
