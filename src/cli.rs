@@ -50,6 +50,9 @@ pub enum Command {
     /// Make links for mails.
     #[command(subcommand)]
     Link(LinkCommand),
+    /// Ask what forms mean.
+    #[command(subcommand)]
+    Form(FormCommand),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -96,11 +99,28 @@ pub enum LinkCommand {
     },
 }
 
+/// What to ask of forms.
+#[derive(Debug, Subcommand)]
+pub enum FormCommand {
+    /// Say what one raw HTTP request on standard input (head, empty line, body) would become, and why. Nothing is recorded.
+    Explain {
+        /// Show personal values; they are masked otherwise.
+        #[arg(long)]
+        show_values: bool,
+    },
+}
+
 /// What to do with the configuration.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Say whether configuration and sites are right.
     Check,
     /// Print the built-in file, which documents each key.
     Defaults,
+    /// List the dialects of other systems' forms: paths, ids, controls, aliases.
+    Dialects {
+        /// All of one.
+        #[arg(long)]
+        dialect: Option<String>,
+    },
 }

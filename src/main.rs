@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use leadtrail::cli::{Arguments, Command, ConfigCommand, LinkCommand, SchemaCommand};
+use leadtrail::check::dialects;
+use leadtrail::cli::{Arguments, Command, ConfigCommand, FormCommand, LinkCommand, SchemaCommand};
 use leadtrail::config::Config;
 use leadtrail::service::{self, Installation, Role};
 use leadtrail::store::engine;
@@ -67,6 +68,12 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Link(LinkCommand::Open { mailing, recipient }) => {
             open_pixel(config, &mailing, recipient)
         }
+        Command::Form(FormCommand::Explain { show_values }) => explain(config, show_values),
+        Command::Config(ConfigCommand::Dialects { dialect }) => {
+            let known = dialects::Dialects::load(&config.dialects_dir)?;
+            answer(dialects::listing::of(&known, dialect.as_deref())?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Config(_) => {
             Installation::open(config)?.meaning()?;
             answer("configuration and sites are right");
@@ -74,6 +81,21 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::ClickhouseEngine(_) => unreachable!("handled in main, before any thread"),
     }
+}
+
+fn explain(config: Config, show_values: bool) -> anyhow::Result<ExitCode> {
+    let mut request = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut request)?;
+    let installation = Installation::open(config)?;
+    let text = leadtrail::receive::explain::request(
+        &request,
+        &installation.registry,
+        &installation.doors,
+        &installation.config,
+        show_values,
+    )?;
+    answer(text.trim_end());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {

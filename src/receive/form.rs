@@ -157,17 +157,22 @@ fn body_type(visit: &Visit<'_>) -> Result<Option<BodyType>, Refusal> {
     BodyType::parse(text(headers, &CONTENT_TYPE).unwrap_or("")).map(Some)
 }
 
-/// How the client is spoken to: at a vendor's path, and where a form says its dialect, as the vendor would.
+/// How the client is spoken to before it is known what the fields say: at a vendor's path, and where a form says its dialect, as
+/// the vendor would.
 fn speech<'a>(visit: &Visit<'a>, address: Address<'_>, form: Form) -> Speech<'a> {
-    let doors = &visit.edge.doors;
-    let Some(place) = address.dialect(doors) else { return Speech::ours() };
-    let dialect = doors.dialects.at(place);
     let path = match address {
-        Address::Own(..) => "",
-        Address::Vendor(door) => {
-            door.candidates.first().map_or("", |first| &dialect.paths[first.path].0.text)
-        }
+        Address::Own(..) => None,
+        Address::Vendor(door) => door.candidates.first().map(|first| first.path),
     };
+    match address.dialect(&visit.edge.doors) {
+        Some(place) => speech_of(visit, place, path, form),
+        None => Speech::ours(),
+    }
+}
+
+fn speech_of<'a>(visit: &Visit<'a>, place: usize, path: Option<usize>, form: Form) -> Speech<'a> {
+    let dialect = visit.edge.doors.dialects.at(place);
+    let path = path.map_or("", |path| &dialect.paths[path].0.text);
     let accept = text(&visit.parts.headers, &ACCEPT).unwrap_or("");
     Speech::new(dialect, path, visit.query(), form, accept.contains("text/html"))
 }
@@ -267,7 +272,12 @@ async fn accept(
     event.form = Some(FormPost { form: name, dialect: dialect.name().to_owned(), fields });
     let receipt = record::durable(edge, &event).await?;
     let next = return_url.unwrap_or_else(|| site.thank_you.clone());
-    let vendor = manner.speech.taken(&receipt, &next, &chosen.id);
+    // At a vendor's path the fields may have told another of the vendors that use it.
+    let speech = match chosen.path {
+        Some(_) => speech_of(visit, chosen.dialect, chosen.path, manner.form),
+        None => manner.speech,
+    };
+    let vendor = speech.taken(&receipt, &next, &chosen.id);
     let mut reply = match (vendor, manner.form) {
         (Some(vendor), _) => vendor,
         (None, Form::Json) => reply::receipt_json(&receipt),

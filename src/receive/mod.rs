@@ -27,6 +27,7 @@ pub mod charset;
 mod click;
 mod connection;
 pub mod decisions;
+pub mod explain;
 mod fields;
 mod form;
 mod impression;

@@ -231,7 +231,7 @@ pub fn sort(
         columns: Vec::new(),
         filled: posted.flags.has(Flag::FileSkipped),
     };
-    if !chosen.registered && chosen.path.is_some() && !chosen.id.is_empty() {
+    if !chosen.registered && chosen.id_in_path {
         sorting.fields.push((PATH_ID.to_owned(), PersonalText::new(chosen.id.clone())));
     }
     for (name, value) in posted.list {

@@ -36,7 +36,9 @@ impl<'a> Speech<'a> {
         Self { vendor: None, query: "" }
     }
 
+    /// Scripts know a form by the last part of its id.
     fn slots<'b>(&self, callback: &'b str, form: &'b str) -> Slots<'b> {
+        let form = form.rsplit('/').next().unwrap_or(form);
         Slots { callback, form, ..Slots::default() }
     }
 
@@ -49,10 +51,14 @@ impl<'a> Speech<'a> {
 
     /// The answer to a post that was taken; `None`: answer as we do.
     pub fn taken(&self, receipt: &str, next: &str, form: &str) -> Option<Reply> {
-        let vendor = self.vendor?;
+        written(self.vendor?, self.taken_in_words(receipt, next, form)?)
+    }
+
+    /// The same, as status and body.
+    pub fn taken_in_words(&self, receipt: &str, next: &str, form: &str) -> Option<Written> {
         let callback = self.callback();
         let slots = Slots { receipt, next, ..self.slots(&callback, form) };
-        written(vendor, vendor.taken(&slots)?)
+        self.vendor?.taken(&slots)
     }
 
     /// The answer to a refused one; `None`: refuse as we do.

@@ -85,6 +85,8 @@ pub struct Chosen<'a> {
     pub sign: String,
     /// What the vendor calls the form: ids from the path and from fields, with slashes.
     pub id: String,
+    /// True where a part of the id stands in the path alone.
+    pub id_in_path: bool,
     /// True where the form is registered.
     pub registered: bool,
 }
@@ -271,7 +273,17 @@ impl Doors {
         };
         let id = id(&[], &dialects.at(dialect).file.id_fields, posted).join("/");
         let form = form.clone();
-        Chosen { site, form, dialect, path: None, reason, sign, id, registered: true }
+        Chosen {
+            site,
+            form,
+            dialect,
+            path: None,
+            reason,
+            sign,
+            id,
+            id_in_path: false,
+            registered: true,
+        }
     }
 
     /// What a post at a vendor's path is for; `None` when the path says nothing and no field does.
@@ -288,6 +300,7 @@ impl Doors {
             if let Some(form) = self.by_id(&site.name, &ids, name) {
                 let (path, reason) = (Some(candidate.path), Reason::FormId);
                 let (sign, id) = (String::new(), ids.join("/"));
+                let id_in_path = !candidate.ids.is_empty();
                 return Some(Chosen {
                     site,
                     form,
@@ -296,6 +309,7 @@ impl Doors {
                     reason,
                     sign,
                     id,
+                    id_in_path,
                     registered: true,
                 });
             }
@@ -315,7 +329,8 @@ impl Doors {
         };
         let (dialect, path, id) =
             (candidate.dialect, Some(candidate.path), ids(candidate).join("/"));
-        Some(Chosen { site, form, dialect, path, reason, sign, id, registered })
+        let id_in_path = !candidate.ids.is_empty();
+        Some(Chosen { site, form, dialect, path, reason, sign, id, id_in_path, registered })
     }
 
     /// The registered form with one of these ids: all of them together, else the last that is known.

@@ -285,4 +285,30 @@ impl File {
         }
         self
     }
+
+    /// Every name with the key that it stands under, in the order in which they count.
+    pub fn entries(&self) -> Vec<(String, &str)> {
+        let tables =
+            [("aliases", &self.aliases), ("opt_outs", &self.opt_outs), ("opt_ins", &self.opt_ins)];
+        let of_tables = tables.into_iter().flat_map(|(table, names)| {
+            names.iter().map(move |(key, names)| (format!("{table}.{key}"), names))
+        });
+        let controls = &self.controls;
+        let of_controls = [
+            ("dropped", &controls.dropped),
+            ("honeypots", &controls.honeypots),
+            ("return_url", &controls.return_url),
+            ("error_url", &controls.error_url),
+            ("addresses", &controls.addresses),
+            ("pages", &controls.pages),
+            ("context", &controls.context),
+            ("kept", &controls.kept),
+        ];
+        let of_controls =
+            of_controls.into_iter().map(|(key, names)| (format!("controls.{key}"), names));
+        let ids = std::iter::once(("id_fields".to_owned(), &self.id_fields));
+        let all = of_tables.chain(of_controls).chain(ids);
+        all.flat_map(|(key, names)| names.iter().map(move |name| (key.clone(), name.as_str())))
+            .collect()
+    }
 }

@@ -8,6 +8,7 @@
 mod dialect;
 pub mod doors;
 pub mod file;
+pub mod listing;
 mod path;
 mod pattern;
 pub mod reply;
@@ -147,5 +148,30 @@ impl Dialects {
             .into_iter()
             .max_by_key(|(place, count, _)| (*count, std::cmp::Reverse(*place)))
             .map(|(place, _, sign)| Recognised { place, sign })
+    }
+
+    /// The line of a file that says what this name is: `pardot: aliases.email "mail"`. For people: it searches.
+    pub fn rule_for(&self, dialect: &Dialect, name: &str) -> Option<String> {
+        let plain = dialect.plain_name(name).trim();
+        let also = dialect.file.also.iter().filter_map(|name| self.get(name));
+        let line: Vec<&Dialect> = std::iter::once(dialect)
+            .chain(also.map(|also| &**also))
+            .chain(std::iter::once(&**self.at(self.generic)))
+            .collect();
+        let found = |name: &str, whole: bool| {
+            line.iter().find_map(|dialect| {
+                let rule = dialect.file.entries().into_iter().find(|(_, text)| {
+                    Pattern::parse(text).is_ok_and(|pattern| {
+                        pattern.literal().is_some() == whole && pattern.matches(name)
+                    })
+                });
+                rule.map(|(key, text)| format!("{}: {key} \"{text}\"", dialect.name()))
+            })
+        };
+        let name = name.trim();
+        found(name, true)
+            .or_else(|| found(name, false))
+            .or_else(|| found(plain, true))
+            .or_else(|| found(plain, false))
     }
 }

@@ -24,6 +24,7 @@ use crate::stop::{self, Stopper};
 
 mod clicks;
 mod forms;
+mod golden;
 mod pixels;
 mod replies;
 mod tallies;
@@ -116,12 +117,17 @@ struct Running {
 
 /// Starts an edge; `tune` changes its configuration.
 async fn start(tune: impl FnOnce(&mut Config)) -> Running {
+    start_with(SITES, tune).await
+}
+
+/// The same, with other sites.
+async fn start_with(sites: &str, tune: impl FnOnce(&mut Config)) -> Running {
     let keys = tempfile::tempdir().unwrap();
     let mut config = Config::load(None, std::iter::empty()).unwrap();
     tune(&mut config);
     let journal = Journal::Memory(Mutex::default(), Mutex::new(Some(Outcome::Durable)));
     let mut counters = Counters::default();
-    let registry = Registry::parse(SITES, "test").unwrap();
+    let registry = Registry::parse(sites, "test").unwrap();
     let doors = Doors::new(&registry, Arc::new(Dialects::built_in())).unwrap();
     let edge = Edge::new(
         &config,
