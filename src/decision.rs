@@ -66,6 +66,7 @@ pub fn event(site: String, decision: Decision, now_ms: i64) -> Event {
         visitor: released.map_or(crate::ids::VisitorId::NONE, |event| event.visitor),
         visitor_basis: released.map_or_else(Default::default, |event| event.visitor_basis),
         day_hash: crate::ids::DayHash(0),
+        submission_key: Default::default(),
         parent_click: None,
         promotion: Default::default(),
         price_currency: None,

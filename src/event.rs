@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Decision;
-use crate::ids::{DayHash, EventId, VisitorId};
+use crate::ids::{DayHash, EventId, SubmissionKey, VisitorId};
 use crate::money::{Amount, Currency};
 use crate::personal::{CutAddress, PersonalText};
 use crate::tokens::ClickClaim;
@@ -231,6 +231,9 @@ pub struct Event {
     /// The hash of the browser's day, kept beside a cookie as the weakest way to join.
     #[serde(default, skip_serializing_if = "DayHash::is_none")]
     pub day_hash: DayHash,
+    /// What the same submission of a form has again.
+    #[serde(default, skip_serializing_if = "SubmissionKey::is_none")]
+    pub submission_key: SubmissionKey,
     /// The click that this event says it follows, verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_click: Option<ClickClaim>,
@@ -286,6 +289,19 @@ pub enum Unreadable {
     Version(u8),
 }
 
+impl Unreadable {
+    /// What the reader says, without what it read.
+    pub fn shape(error: &serde_json::Error) -> Self {
+        let category = match error.classify() {
+            serde_json::error::Category::Io => "io",
+            serde_json::error::Category::Syntax => "syntax",
+            serde_json::error::Category::Data => "data",
+            serde_json::error::Category::Eof => "eof",
+        };
+        Self::Shape { category, line: error.line(), column: error.column() }
+    }
+}
+
 impl Event {
     /// The record's bytes: one line of JSON.
     pub fn to_record(&self) -> Vec<u8> {
@@ -311,13 +327,7 @@ impl Event {
         {
             return Unreadable::Version(v);
         }
-        let category = match error.classify() {
-            serde_json::error::Category::Io => "io",
-            serde_json::error::Category::Syntax => "syntax",
-            serde_json::error::Category::Data => "data",
-            serde_json::error::Category::Eof => "eof",
-        };
-        Unreadable::Shape { category, line: error.line(), column: error.column() }
+        Unreadable::shape(error)
     }
 
     /// The log key: the visitor, else the event's own id. It serves locality; nothing relies on it.
@@ -362,6 +372,7 @@ pub(crate) mod tests {
             visitor: VisitorId::NONE,
             visitor_basis: VisitorBasis::None,
             day_hash: DayHash(0),
+            submission_key: SubmissionKey::default(),
             parent_click: None,
             promotion: Promotion::default(),
             price_currency: None,

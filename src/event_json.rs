@@ -46,6 +46,9 @@ fn whole(json: &mut Json, event: &Event) {
         if !event.day_hash.is_none() {
             json.key("day_hash").hex(&event.day_hash.0.to_be_bytes());
         }
+        if !event.submission_key.is_none() {
+            json.key("submission_key").hex(&event.submission_key.0.to_be_bytes());
+        }
         if let Some(claim) = &event.parent_click {
             json.key("parent_click").object(|json| click(json, claim));
             json.comma();

@@ -1,7 +1,7 @@
 //! Events of every shape, against serde.
 
 use super::*;
-use crate::ids::{DayHash, EventId, VisitorId};
+use crate::ids::{DayHash, EventId, SubmissionKey, VisitorId};
 use crate::money::Currency;
 use crate::personal::{ClientIp, PersonalText};
 use proptest::collection::vec;
@@ -124,6 +124,7 @@ fn events() -> impl Strategy<Value = Event> {
             event.visitor_basis =
                 [VisitorBasis::None, VisitorBasis::Cookie, VisitorBasis::DailyHash][visitor.2];
             event.day_hash = DayHash(visitor.1 % 3);
+            event.submission_key = SubmissionKey(visitor.1 % 5);
             event.parent_click = visitor.3.map(|(id, link, offer, affiliate)| ClickClaim {
                 id,
                 link,

@@ -184,31 +184,47 @@ impl<'de> Deserialize<'de> for VisitorId {
     }
 }
 
-/// A keyed hash of one browser's day (see [`crate::keys::DailySalt`]); zero where none was made.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
-pub struct DayHash(pub u64);
+/// Declares a keyed hash of 64 bits; zero where none was made.
+macro_rules! keyed_hash {
+    ($(#[$documentation:meta])* $name:ident, $wrong:literal) => {
+        $(#[$documentation])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+        pub struct $name(pub u64);
 
-impl DayHash {
-    /// True when none was made.
-    pub fn is_none(&self) -> bool {
-        self.0 == 0
-    }
+        impl $name {
+            /// True when none was made.
+            pub fn is_none(&self) -> bool {
+                self.0 == 0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&format_args!("{:016x}", self.0))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                u64::from_str_radix(&text, 16)
+                    .map(Self)
+                    .map_err(|_| serde::de::Error::custom($wrong))
+            }
+        }
+    };
 }
 
-impl Serialize for DayHash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:016x}", self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for DayHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        u64::from_str_radix(&text, 16)
-            .map(Self)
-            .map_err(|_| serde::de::Error::custom("a day's hash is 16 hexadecimal digits"))
-    }
-}
+keyed_hash!(
+    /// A keyed hash of one browser's day (see [`crate::keys::DailySalt`]).
+    DayHash,
+    "a day's hash is 16 hexadecimal digits"
+);
+keyed_hash!(
+    /// A keyed hash of a form's submission (see [`crate::check::submission`]).
+    SubmissionKey,
+    "a submission's key is 16 hexadecimal digits"
+);
 
 fn hex_u128(text: &str) -> Option<u128> {
     let plain = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());

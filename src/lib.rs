@@ -30,6 +30,7 @@ pub mod language;
 pub mod money;
 pub mod ops;
 pub mod personal;
+pub mod refusals;
 pub mod registry;
 pub mod stop;
 pub mod telemetry;

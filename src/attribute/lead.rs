@@ -256,6 +256,7 @@ impl Lead {
             spam_score: judgement.score,
             spam_reasons: Texts(judgement.reasons.into_iter().map(str::to_owned).collect()),
             spam_ruleset: RULESET,
+            submission_key: event.submission_key.0,
             log_epoch: place.epoch,
             log_partition: place.partition,
             log_offset: place.offset,

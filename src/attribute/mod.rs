@@ -1,7 +1,7 @@
 //! Attribute: an enriched event becomes the rows of its tables.
 //!
 //! In: an [`Enriched`] event and its place in the log. Out: [`Rows`]. Refuses: an event whose fixed time contradicts its id, which
-//! goes to the dead letters. Promises: every record gives one row in `events` or one dead letter, never both; personal values go
+//! goes to the dead letters. Promises: every event gives one row in `events` or one dead letter, never both; personal values go
 //! to `leads` and `service_contacts` alone, or to `quarantine` while they are held; `events` gets keyed hashes.
 
 mod held;
@@ -18,10 +18,11 @@ use crate::enrich::Enriched;
 use crate::enrich::spam::{Judge, Judgement};
 use crate::event::{CLAIM_FUTURE_MAX_MS, CLAIM_PAST_MAX_MS, Event, EventType};
 use crate::keys::Keys;
-use crate::store::native::{Address, Key16, Millis, Pairs, Texts, Uuid};
+use crate::refusals::Report;
+use crate::store::native::{Address, Key16, Millis, Pairs, Seconds, Texts, Uuid};
 use crate::store::rows::{
-    ConversionRow, DeadLetterRow, EventRow, LeadRow, QuarantineRow, ServiceContactRow, TouchKeyRow,
-    touch_kind,
+    ConversionRow, DeadLetterRow, EventRow, LeadRow, QuarantineRow, RefusalRow, ServiceContactRow,
+    TouchKeyRow, touch_kind,
 };
 
 pub use held::QUARANTINED;
@@ -52,6 +53,8 @@ pub struct Rows {
     pub conversions: Vec<ConversionRow>,
     /// Of `touch_keys`.
     pub touch_keys: Vec<TouchKeyRow>,
+    /// Of `refusals`.
+    pub refusals: Vec<RefusalRow>,
     /// Of `dead_letters`.
     pub dead: Vec<DeadLetterRow>,
 }
@@ -118,6 +121,24 @@ impl Rows {
         }
     }
 
+    /// Adds what an edge refused.
+    pub fn add_refusals(&mut self, report: Report, place: Place) {
+        self.refusals.extend(report.counts.into_iter().map(|count| RefusalRow {
+            minute: Seconds(u32::try_from(count.minute.saturating_mul(60)).unwrap_or_default()),
+            site: count.site,
+            form: count.form,
+            door: count.door,
+            code: count.code,
+            life: report.life,
+            report: report.number,
+            count: count.count,
+            sample: count.sample,
+            log_epoch: place.epoch,
+            log_partition: place.partition,
+            log_offset: place.offset,
+        }));
+    }
+
     /// Adds a record that could not be read.
     pub fn add_dead(
         &mut self,
@@ -144,7 +165,9 @@ impl Rows {
     /// only a narrower table refuses (a constraint that somebody added there) leaves that table.
     pub fn bury(&mut self, table: &str, bad: &HashSet<u64>, reason: &str, batch: &Batch, at: i64) {
         let everywhere = table == "events";
-        let place_of = self.events.first().map(|row| (row.log_epoch, row.log_partition));
+        let events = self.events.iter().map(|row| (row.log_epoch, row.log_partition));
+        let refusals = self.refusals.iter().map(|row| (row.log_epoch, row.log_partition));
+        let place_of = events.chain(refusals).next();
         for entry in &batch.entries {
             let Entry::Record { offset, payload, .. } = entry else { continue };
             let (Some((epoch, partition)), true) = (place_of, bad.contains(offset)) else {
@@ -164,6 +187,9 @@ impl Rows {
         }
         if everywhere || table == "service_contacts" {
             self.service_contacts.retain(|row| keep(row.log_offset));
+        }
+        if table == "refusals" {
+            self.refusals.retain(|row| keep(row.log_offset));
         }
         if everywhere || table == "quarantine" {
             self.quarantine.retain(|row| keep(row.log_offset));
@@ -304,6 +330,7 @@ fn conversion_row(enriched: &Enriched, place: Place) -> ConversionRow {
         form: event.form.as_ref().map_or_else(String::new, |form| form.form.clone()),
         country: enriched.place.country.clone(),
         traffic_class: enriched.verdict.class.as_str(),
+        submission_key: event.submission_key.0,
         log_epoch: place.epoch,
         log_partition: place.partition,
         log_offset: place.offset,

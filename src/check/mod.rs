@@ -43,6 +43,7 @@ pub mod origin;
 pub mod redact;
 pub mod return_url;
 pub mod spam;
+pub mod submission;
 pub mod visitor;
 
 /// Declares the refusals: variant, status, code, and the sentence for people.

@@ -82,7 +82,7 @@ sections! {
         listen: SocketAddr, public_url: String, trusted_proxies: Vec<ipnet::IpNet>, proxy_header: ProxyHeader, connections_max: usize,
         header_timeout_ms: u64, body_timeout_ms: u64, idle_timeout_ms: u64, body_bytes_max: usize, fields_max: usize,
         name_bytes_max: usize, value_bytes_max: usize,
-        drain_ms: u64, redirect_wait_ms: u64, threads: usize,
+        drain_ms: u64, refusals_interval_s: u64, redirect_wait_ms: u64, threads: usize,
     }
     App { listen: SocketAddr, hosts: Vec<String> }
     Ops { listen: SocketAddr, hosts: Vec<String> }
@@ -104,7 +104,7 @@ sections! {
         answer_deadline_ms: u64, linger_ms: u64, properties: Vec<String>,
     }
     Consumer { batch_rows_max: usize, batch_bytes_max: usize, batch_age_ms: u64, ops_listen: SocketAddr }
-    Settle { interval_ms: u64, click_window_days: u32, ops_listen: SocketAddr }
+    Settle { interval_ms: u64, click_window_days: u32, repeat_window_minutes: u32, ops_listen: SocketAddr }
     Warehouse {
         url: String, database: String, user: String, password_file: String, analyst_user: String, analyst_password_file: String,
         ca_file: String, timeout_ms: u64,

@@ -26,13 +26,14 @@ const STORED_AFTER_SECONDS: [f64; 13] =
 const INSERT_SECONDS: [f64; 11] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// The tables that a batch may have rows in.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "events",
     "leads",
     "service_contacts",
     "quarantine",
     "conversions",
     "touch_keys",
+    "refusals",
     "dead_letters",
 ];
 
@@ -131,6 +132,7 @@ impl Metrics {
             rows.quarantine.len(),
             rows.conversions.len(),
             rows.touch_keys.len(),
+            rows.refusals.len(),
             rows.dead.len(),
         ];
         for (table, count) in TABLES.into_iter().zip(counts) {

@@ -34,6 +34,7 @@ use crate::enrich::spam::Judge;
 use crate::event::Event;
 use crate::ids::now_millis;
 use crate::keys::Keys;
+use crate::refusals::{self, Report};
 use crate::store::{StoreError, Warehouse};
 
 /// Waits before a log's home is taken up anew after an error.
@@ -94,6 +95,15 @@ impl Pipeline {
                 Entry::Void { .. } => {}
                 Entry::Damaged { detail, raw, .. } => {
                     rows.add_dead(place, 0, "damaged_in_log", detail.clone(), raw.clone(), now);
+                }
+                Entry::Record { payload, .. } if refusals::is_report(payload) => {
+                    match Report::from_record(payload) {
+                        Ok(report) => rows.add_refusals(report, place),
+                        Err(error) => {
+                            let (why, raw) = (error.to_string(), payload.clone());
+                            rows.add_dead(place, 0, "unreadable", why, raw, now);
+                        }
+                    }
                 }
                 Entry::Record { payload, resent, .. } => match Event::from_record(payload) {
                     Ok(event)

@@ -20,6 +20,7 @@ pub async fn find(
         "service_contacts" => {
             search(warehouse, "service_contacts_check", &rows.service_contacts).await
         }
+        "refusals" => search(warehouse, "refusals_check", &rows.refusals).await,
         "quarantine" => search(warehouse, "quarantine_check", &rows.quarantine).await,
         "conversions" => search(warehouse, "conversions_check", &rows.conversions).await,
         "touch_keys" => search(warehouse, "touch_keys_check", &rows.touch_keys).await,

@@ -135,6 +135,7 @@ impl Attempt<'_> {
             self.insert("quarantine", &rows.quarantine),
             self.insert("conversions", &rows.conversions),
             self.insert("touch_keys", &rows.touch_keys),
+            self.insert("refusals", &rows.refusals),
         )?;
         Ok(())
     }

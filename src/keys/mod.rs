@@ -99,6 +99,7 @@ impl KeySet {
 pub struct Keys {
     sets: Vec<KeySet>,
     pseudonym: [u8; 32],
+    submission: [u8; 32],
     fingerprint: Fingerprint,
 }
 
@@ -110,8 +111,9 @@ impl Keys {
         let path = folder.join("pseudonym.key");
         let text = read_or_make(&path, || format!("{}\n", hex(&random_key())))?;
         let pseudonym = unhex(text.trim()).ok_or(KeyError::Line { path, line: 1 })?;
+        let submission = blake3::derive_key("leadtrail 2026-11 submission key", &pseudonym);
         let fingerprint = Fingerprint::of(&pseudonym, &signing);
-        Ok(Self { sets, pseudonym, fingerprint })
+        Ok(Self { sets, pseudonym, submission, fingerprint })
     }
 
     /// The key that signs: the first of the list.
@@ -132,6 +134,11 @@ impl Keys {
     /// What seals a day's salt for the others who have these keys.
     fn seal_key(&self) -> [u8; 32] {
         blake3::derive_key("leadtrail 2026-11 daily salt seal", &self.pseudonym)
+    }
+
+    /// Begins the keyed hash that tells whether a submission came before.
+    pub fn submission_hasher(&self) -> blake3::Hasher {
+        blake3::Hasher::new_keyed(&self.submission)
     }
 
     /// The keyed hash under which a normalised personal value stands in `events`; zero for an empty value.

@@ -25,6 +25,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use crate::check::Refusal;
+use crate::ids::now_millis;
+use crate::receive::refusals::About;
 use crate::receive::tally::{Door, Settled};
 use crate::receive::{Edge, route};
 use crate::stop::Stop;
@@ -262,7 +264,10 @@ pub async fn serve(stream: TcpStream, edge: Arc<Edge>, stop: Stop) {
         }
     })
     .await;
-    let count = |refusal| line.edge.metrics.received(Door::Other).settle(Settled::Refused(refusal));
+    let count = |refusal| {
+        line.edge.refusals.count(Door::Other, refusal, About::default(), now_millis());
+        line.edge.metrics.received(Door::Other).settle(Settled::Refused(refusal));
+    };
     match end {
         End::Late(Phase::Header) => {
             count(Refusal::HeaderTooSlow);

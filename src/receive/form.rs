@@ -15,12 +15,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::Method;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, ORIGIN};
+use hyper::header::{
+    ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+};
 
 use crate::check::Refusal;
 use crate::check::dialects::doors::Chosen;
 use crate::check::limits::{Level, Standing};
 use crate::check::spam;
+use crate::check::submission::key as submission_key;
 use crate::event::{FormPost, SourceKind};
 use crate::receive::body;
 use crate::receive::fields::{BodyType, Fields};
@@ -31,6 +34,9 @@ use crate::receive::submission::{self, Address, Message, Submission, Unfit};
 use crate::receive::vendor_reply::Speech;
 use crate::receive::visit::Visit;
 use crate::tokens::sign_rendered;
+
+/// The sender's own word for «this is the same again».
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What the refusal of a post needs to be told well.
 struct Refused {
@@ -74,8 +80,16 @@ pub async fn answer(visit: &Visit<'_>, address: Address<'_>, body: Incoming) -> 
         Ok(answer) => answer,
         Err(refused) => {
             told = refused.over.or(told);
-            let kind = kind.as_ref().ok().and_then(Option::as_ref);
-            let sent = kind.zip(sent.as_ref()).map(|(kind, body)| Sent { kind, body });
+            let posted = kind.as_ref().ok().and_then(Option::as_ref).zip(sent.as_ref());
+            let query = Bytes::copy_from_slice(visit.query().as_bytes());
+            let sent = match posted {
+                Some((kind, body)) => Some(Sent { kind, body, method: "post" }),
+                // With method GET the query is the form.
+                None if kind == Ok(None) => {
+                    Some(Sent { kind: &BodyType::Urlencoded, body: &query, method: "get" })
+                }
+                None => None,
+            };
             tell(visit, address, &refused, sent, manner)
         }
     };
@@ -269,6 +283,8 @@ async fn accept(
     let (mut event, _) = visit.event(what, SourceKind::WebForm, site, trail);
     event.parent_click = parent;
     let name = chosen.form.name.clone();
+    let own_key = visit.parts.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
+    event.submission_key = submission_key(&edge.keys, &event, (&name, &fields), own_key);
     event.form = Some(FormPost { form: name, dialect: dialect.name().to_owned(), fields });
     let receipt = record::durable(edge, &event).await?;
     let next = return_url.unwrap_or_else(|| site.thank_you.clone());

@@ -39,9 +39,11 @@ mod pixel;
 mod plain;
 mod rate;
 mod record;
+pub mod refusals;
 mod refuse;
 mod reply;
 mod route;
+mod shape;
 mod submission;
 pub mod tally;
 mod target;
@@ -85,6 +87,8 @@ pub struct Edge {
     pub signals: Signals,
     /// Counts.
     pub metrics: tally::Metrics,
+    /// What was refused, counted.
+    refusals: refusals::Refusals,
     /// What our own pages have in common, by site.
     frames: reply::page::Frames,
     /// True when browsers reach the edge by https.
@@ -109,6 +113,7 @@ impl Edge {
             settings: config.edge.clone(),
             redirect_wait: config.redirect_wait(),
             targets: target::Targets::new(&registry),
+            refusals: refusals::Refusals::new()?,
             frames: reply::page::Frames::new(&registry),
             registry,
             doors,

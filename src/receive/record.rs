@@ -12,6 +12,7 @@ use crate::check::flags::Flag;
 use crate::event::Event;
 use crate::journal::{Outcome, Patience, Record};
 use crate::receive::Edge;
+use crate::receive::refusals::About;
 use crate::receive::refuse::{self, Whom};
 use crate::receive::reply::{self, Form, Reply};
 use crate::receive::tally::{Settled, Unrecorded};
@@ -32,17 +33,19 @@ pub struct Answer {
     pub reply: Reply,
     /// For the tally.
     pub settled: Settled,
+    /// Of a refusal: what is known of it.
+    pub about: About,
 }
 
 impl Answer {
     /// The event is in the log.
     pub fn accepted(reply: Reply) -> Self {
-        Self { reply, settled: Settled::Accepted }
+        Self { reply, settled: Settled::Accepted, about: About::default() }
     }
 
     /// Nothing was to be recorded.
     pub fn answered(reply: Reply) -> Self {
-        Self { reply, settled: Settled::Answered }
+        Self { reply, settled: Settled::Answered, about: About::default() }
     }
 }
 
@@ -97,7 +100,7 @@ fn is_far_over(visit: &Visit<'_>, event: &mut Event) -> bool {
 pub async fn pixel(visit: &Visit<'_>, mut event: Event) -> Answer {
     if is_far_over(visit, &mut event) {
         let settled = Settled::Unrecorded(Unrecorded::OverLimit);
-        return Answer { reply: reply::gif(StatusCode::OK), settled };
+        return Answer { settled, ..Answer::answered(reply::gif(StatusCode::OK)) };
     }
     match durable(visit.edge, &event).await {
         Ok(receipt) => {
@@ -117,7 +120,8 @@ pub async fn pixel(visit: &Visit<'_>, mut event: Event) -> Answer {
 pub async fn redirect(visit: &Visit<'_>, mut event: Event, location: String) -> Answer {
     let mut reply = reply::redirect(location);
     if is_far_over(visit, &mut event) {
-        return Answer { reply, settled: Settled::Unrecorded(Unrecorded::OverLimit) };
+        let settled = Settled::Unrecorded(Unrecorded::OverLimit);
+        return Answer { settled, ..Answer::answered(reply) };
     }
     let edge = visit.edge;
     let patience = Patience::Written(edge.redirect_wait);
@@ -129,5 +133,5 @@ pub async fn redirect(visit: &Visit<'_>, mut event: Event, location: String) -> 
         Outcome::Written => Settled::Accepted,
         Outcome::Refused => Settled::Unrecorded(Unrecorded::LogFull),
     };
-    Answer { reply, settled }
+    Answer { settled, ..Answer::answered(reply) }
 }

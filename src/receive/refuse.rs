@@ -14,10 +14,12 @@ use crate::language::Language;
 use crate::receive::Edge;
 use crate::receive::fields::{BodyType, Fields};
 use crate::receive::record::{Answer, Denied};
+use crate::receive::refusals::About;
 use crate::receive::reply::error::{self, Refused, Typed};
 use crate::receive::reply::page::Frame;
 use crate::receive::reply::texts::Texts;
 use crate::receive::reply::{self};
+use crate::receive::shape;
 use crate::receive::tally::Settled;
 use crate::registry::{Form, Site};
 use crate::tokens::sign_refusal;
@@ -38,8 +40,10 @@ pub struct Whom<'a> {
 pub struct Sent<'a> {
     /// Its type.
     pub kind: &'a BodyType,
-    /// Its bytes.
+    /// Its bytes; with method GET those of the query.
     pub body: &'a Bytes,
+    /// `post` or `get`.
+    pub method: &'static str,
 }
 
 /// The texts in which to answer.
@@ -69,11 +73,18 @@ pub fn answer(
         Refusal::NotFound | Refusal::MethodNotAllowed => String::new(),
         _ => sign_refusal(&edge.keys, at_ms, refusal.code()),
     };
-    let typed = whom.sent.filter(|_| form_of_reply == reply::Form::Html).and_then(typed);
+    let typed = whom.sent.and_then(typed);
+    let about = About {
+        site: whom.site.map_or_else(String::new, |site| site.name.clone()),
+        form: whom.form.map_or_else(String::new, |form| form.name.clone()),
+        sample: whom.sent.zip(typed.as_ref()).map_or_else(String::new, |(sent, typed)| {
+            shape::of(sent.kind, sent.body.len(), &typed.fields)
+        }),
+    };
     let refused = Refused { denied, reference: &reference, at_ms, typed: typed.as_ref() };
     let texts = texts(headers, whom.site, whom.form);
     let reply = error::reply(&refused, form_of_reply, texts, frame(edge, whom.site));
-    Answer { reply, settled: Settled::Refused(refusal) }
+    Answer { reply, settled: Settled::Refused(refusal), about }
 }
 
 /// Reads a form that was refused once more, without the caps that it may have broken. What can't be read, or holds nothing, is not
@@ -81,5 +92,5 @@ pub fn answer(
 fn typed(sent: Sent<'_>) -> Option<Typed> {
     let fields = Fields::read_whole(sent.kind, sent.body).ok()?.list;
     let multipart = matches!(sent.kind, BodyType::Multipart { .. });
-    (!fields.is_empty()).then_some(Typed { fields, method: "post", multipart })
+    (!fields.is_empty()).then_some(Typed { fields, method: sent.method, multipart })
 }

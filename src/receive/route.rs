@@ -19,7 +19,7 @@ use crate::receive::record::{Answer, Denied};
 use crate::receive::refuse::{self, Whom};
 use crate::receive::reply::{self, Form, Reply, thanks};
 use crate::receive::submission::Address;
-use crate::receive::tally::Door;
+use crate::receive::tally::{Door, Settled};
 use crate::receive::visit::{Visit, looks_ahead};
 use crate::receive::{Edge, affiliate, click, form, impression, open, pixel};
 use crate::tokens::{verify_receipt, verify_refusal};
@@ -107,6 +107,9 @@ pub async fn answer(edge: &Edge, peer: IpAddr, request: Request<Incoming>) -> Re
         }
         (None, None) => dispatch(edge, peer, route, &parts, body).await,
     };
+    if let Settled::Refused(refusal) = answer.settled {
+        edge.refusals.count(kind, refusal, answer.about, now_millis());
+    }
     open.settle(answer.settled);
     answer.reply
 }

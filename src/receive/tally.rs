@@ -15,7 +15,7 @@ use crate::telemetry;
 macro_rules! labels {
     ($(#[$documentation:meta])* $name:ident { $($variant:ident $word:literal $says:literal;)* }) => {
         $(#[$documentation])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $name { $(#[doc = $says] $variant),* }
 
         impl $name {

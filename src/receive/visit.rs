@@ -17,6 +17,7 @@ use crate::check::origin::Trail;
 use crate::check::redact;
 use crate::check::visitor::{self, Known};
 use crate::event::{Client, Event, EventType, Promotion, SCHEMA_VERSION, SourceKind};
+use crate::ids::SubmissionKey;
 use crate::personal::ClientIp;
 use crate::receive::Edge;
 use crate::registry::Site;
@@ -170,6 +171,7 @@ impl<'a> Visit<'a> {
             visitor: known.visitor,
             visitor_basis: known.basis,
             day_hash: known.day_hash,
+            submission_key: SubmissionKey::default(),
             parent_click: None,
             promotion: Promotion::default(),
             price_currency: None,

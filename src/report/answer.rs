@@ -44,6 +44,8 @@ pub enum Rows {
     Affiliates(Vec<AffiliateRow>, AffiliateRow),
     /// Newest first.
     Leads(Vec<LeadRow>),
+    /// Most often first, and how many all together.
+    Refusals(Vec<RefusalRow>, u64),
 }
 
 /// An ad and what it did in the period.
@@ -121,6 +123,29 @@ pub struct LeadRow {
     pub country: String,
     /// Human, bot, …
     pub verdict: String,
+    /// How often the same submission came.
+    pub count: u64,
+}
+
+/// Requests that were refused, of one kind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RefusalRow {
+    /// Whose site; empty: unknown.
+    pub site: String,
+    /// Which form; empty: unknown.
+    pub form: String,
+    /// By which door.
+    pub door: String,
+    /// The reason's code.
+    pub code: String,
+    /// How many.
+    pub refused: u64,
+    /// The first minute with one.
+    pub first: Option<Timestamp>,
+    /// The last minute with one.
+    pub last: Option<Timestamp>,
+    /// The shape of a late one, without values.
+    pub sample: String,
 }
 
 /// How new an answer is.

@@ -11,13 +11,16 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::ReportError;
-use super::answer::{AdRow, AffiliateRow, Answer, Freshness, LeadRow, LeftOut, Rows, Sums};
+use super::answer::{
+    AdRow, AffiliateRow, Answer, Freshness, LeadRow, LeftOut, RefusalRow, Rows, Sums,
+};
 use super::question::{Question, ReportName};
 use crate::personal::{Email, PersonalText, Phone};
 
 const ADS: &str = include_str!("sql/ads.sql");
 const AFFILIATES: &str = include_str!("sql/affiliates.sql");
 const LEADS: &str = include_str!("sql/leads.sql");
+const REFUSALS: &str = include_str!("sql/refusals.sql");
 const FRESHNESS: &str = include_str!("sql/freshness.sql");
 
 /// How long ClickHouse may work on one query. DESIGN.md wants 3 s for the longest at 100 million events; the rest is for
@@ -43,6 +46,7 @@ pub async fn answer(client: &Client, question: &Question) -> Result<Answer, Repo
             ReportName::Ads => ads(client, question).await,
             ReportName::Affiliates => affiliates(client, question).await,
             ReportName::Leads => leads(client, question).await,
+            ReportName::Refusals => refusals(client, question).await,
         }
     };
     let both = async { tokio::try_join!(rows, freshness(client)) };
@@ -75,6 +79,7 @@ fn statement(report: ReportName) -> &'static str {
         ReportName::Ads => ADS,
         ReportName::Affiliates => AFFILIATES,
         ReportName::Leads => LEADS,
+        ReportName::Refusals => REFUSALS,
     }
 }
 
@@ -213,6 +218,7 @@ struct LeadRecord {
     basis: String,
     country: String,
     verdict: String,
+    count: u64,
     row_count: u64,
 }
 
@@ -239,9 +245,45 @@ async fn leads(client: &Client, question: &Question) -> Result<Found, clickhouse
             basis: record.basis,
             country: record.country,
             verdict: record.verdict,
+            count: record.count,
         }
     });
     Ok((row_count, LeftOut::default(), Rows::Leads(rows.collect())))
+}
+
+#[derive(Row, Deserialize)]
+struct RefusalRecord {
+    is_total: u8,
+    site: String,
+    form: String,
+    door: String,
+    code: String,
+    refused: u64,
+    first_minute: i64,
+    last_minute: i64,
+    newest_sample: String,
+    row_count: u64,
+}
+
+async fn refusals(client: &Client, question: &Question) -> Result<Found, clickhouse::error::Error> {
+    let (mut row_count, mut total, mut rows) = (0, 0, Vec::new());
+    for record in fetch::<RefusalRecord>(client, question).await? {
+        if record.is_total != 0 {
+            (row_count, total) = (record.row_count, record.refused);
+            continue;
+        }
+        rows.push(RefusalRow {
+            site: record.site,
+            form: record.form,
+            door: record.door,
+            code: record.code,
+            refused: record.refused,
+            first: instant(record.first_minute),
+            last: instant(record.last_minute),
+            sample: record.newest_sample,
+        });
+    }
+    Ok((row_count, LeftOut::default(), Rows::Refusals(rows, total)))
 }
 
 #[derive(Row, Deserialize)]

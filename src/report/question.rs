@@ -26,11 +26,13 @@ pub enum ReportName {
     Affiliates,
     /// Leads, newest first.
     Leads,
+    /// What the edges refused.
+    Refusals,
 }
 
 impl ReportName {
     /// All reports, in the order in which the page shows them.
-    pub const ALL: [Self; 3] = [Self::Ads, Self::Affiliates, Self::Leads];
+    pub const ALL: [Self; 4] = [Self::Ads, Self::Affiliates, Self::Leads, Self::Refusals];
 
     /// As it is typed and as it stands in URLs.
     pub const fn name(self) -> &'static str {
@@ -38,6 +40,7 @@ impl ReportName {
             Self::Ads => "ads",
             Self::Affiliates => "affiliates",
             Self::Leads => "leads",
+            Self::Refusals => "refusals",
         }
     }
 
@@ -51,7 +54,7 @@ impl ReportName {
     /// Rows when nobody says how many.
     pub const fn default_limit(self) -> u32 {
         match self {
-            Self::Ads | Self::Affiliates => 1_000,
+            Self::Ads | Self::Affiliates | Self::Refusals => 1_000,
             Self::Leads => 50,
         }
     }

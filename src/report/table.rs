@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::answer::{AdRow, AffiliateRow, Answer, LeadRow, Rate, Rows, Sum, Sums};
+use super::answer::{AdRow, AffiliateRow, Answer, LeadRow, Rate, RefusalRow, Rows, Sum, Sums};
 
 /// What stands for hits that belong to no ad.
 pub const NO_AD: &str = "(no ad)";
@@ -88,6 +88,7 @@ impl Table {
             Rows::Ads(rows, totals) => ads(rows, totals),
             Rows::Affiliates(rows, totals) => affiliates(rows, totals),
             Rows::Leads(rows) => leads(rows, personal),
+            Rows::Refusals(rows, total) => refusals(rows, *total),
         }
     }
 }
@@ -191,7 +192,7 @@ fn affiliates(rows: &[AffiliateRow], totals: &AffiliateRow) -> Table {
 }
 
 fn leads(rows: &[LeadRow], personal: Personal) -> Table {
-    const COLUMNS: [&str; 13] = [
+    const COLUMNS: [&str; 14] = [
         "time",
         "site",
         "form",
@@ -205,6 +206,7 @@ fn leads(rows: &[LeadRow], personal: Personal) -> Table {
         "basis",
         "country",
         "verdict",
+        "count",
     ];
     let text = |value: &str| Cell::Text(value.to_owned());
     let cells = |lead: &LeadRow| {
@@ -230,6 +232,7 @@ fn leads(rows: &[LeadRow], personal: Personal) -> Table {
             text(basis_words(&lead.basis)),
             text(&lead.country),
             text(&lead.verdict),
+            Cell::Count(lead.count),
         ]
     };
     Table {
@@ -237,6 +240,33 @@ fn leads(rows: &[LeadRow], personal: Personal) -> Table {
         money_keys: &[],
         rows: rows.iter().map(cells).collect(),
         totals: None,
+    }
+}
+
+fn refusals(rows: &[RefusalRow], total: u64) -> Table {
+    const COLUMNS: [&str; 8] =
+        ["site", "form", "door", "code", "refused", "first", "last", "sample"];
+    let text = |value: &str| Cell::Text(value.to_owned());
+    let time = |at: Option<Timestamp>| at.map_or(Cell::Text(String::new()), Cell::Time);
+    let cells = |row: &RefusalRow| {
+        vec![
+            text(&row.site),
+            text(&row.form),
+            text(&row.door),
+            text(&row.code),
+            Cell::Count(row.refused),
+            time(row.first),
+            time(row.last),
+            text(&row.sample),
+        ]
+    };
+    let mut totals = cells(&RefusalRow { refused: total, ..RefusalRow::default() });
+    totals[0] = text("total");
+    Table {
+        columns: COLUMNS.map(|key| Column::new(key, key)).into(),
+        money_keys: &[],
+        rows: rows.iter().map(cells).collect(),
+        totals: Some(totals),
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::answer::{
-    AdRow, AffiliateRow, Answer, Freshness, LeadRow, LeftOut, Rate, Rows, Sum, Sums,
+    AdRow, AffiliateRow, Answer, Freshness, LeadRow, LeftOut, Rate, RefusalRow, Rows, Sum, Sums,
 };
 use super::question::{Asked, Known, Question, ReportName};
 use super::table::Personal;
@@ -83,6 +83,7 @@ fn leads() -> Answer {
         ad: "shoes".to_owned(),
         affiliate: String::new(),
         basis: "click_id".to_owned(),
+        count: 2,
         country: "DE".to_owned(),
         verdict: "human".to_owned(),
     };
@@ -99,7 +100,7 @@ fn a_terminal_gets_a_header_and_aligned_columns() {
     conversion rate by period: conversions divided by click-throughs of the same period
     attribution: the click that the lead or conversion names (click id), else the last one of its cookie, else of its daily hash; within 30 days unless the offer says otherwise
     pending: claimed, by a browser for example, and not confirmed; it is not in the amount
-    not counted: 4 not judged human; 1 reported again (one counts per click and goal, and per order)
+    not counted: 4 not judged human; 1 reported again (one counts per click and goal, per order, and per submission of a form)
 
      campaign   ad                  impressions   click-throughs   click-through rate   leads   conversions   conversion rate by period   amount EUR   pending EUR   pending USD
     ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -143,7 +144,7 @@ fn json_has_the_same_numbers() {
         "conversion rate by period: conversions divided by click-throughs of the same period",
         "attribution: the click that the lead or conversion names (click id), else the last one of its cookie, else of its daily hash; within 30 days unless the offer says otherwise",
         "pending: claimed, by a browser for example, and not confirmed; it is not in the amount",
-        "not counted: 4 not judged human; 1 reported again (one counts per click and goal, and per order)"
+        "not counted: 4 not judged human; 1 reported again (one counts per click and goal, per order, and per submission of a form)"
       ],
       "data_up_to": "2026-11-22T12:34:50Z",
       "newest_event": "2026-11-22T12:34:49.5Z",
@@ -229,17 +230,42 @@ fn an_answer_without_money_has_the_same_keys() {
 }
 
 #[test]
+fn refusals_are_counted_by_reason_in_every_format() {
+    let row = RefusalRow {
+        site: "demo".to_owned(),
+        form: "contact".to_owned(),
+        door: "form".to_owned(),
+        code: "value_too_long".to_owned(),
+        refused: 7,
+        first: Some(time("2026-11-22T09:00:00Z")),
+        last: Some(time("2026-11-22T09:05:00Z")),
+        sample: "urlencoded 61 B: email=email(16)".to_owned(),
+    };
+    let asked = Asked { period: "today", zone: "Europe/Berlin", ..Asked::default() };
+    let question = ask(ReportName::Refusals, &asked).unwrap();
+    let refusals = answer(question, Rows::Refusals(vec![row], 9), 2);
+    let table = text::render(&refusals, Personal::Masked, None);
+    assert!(table.contains("value_too_long") && table.contains("1 rows of 2"), "{table}");
+    assert!(!table.contains("conversion rate") && table.contains("told once a minute"), "{table}");
+    let json: serde_json::Value =
+        serde_json::from_str(&export::json(&refusals, Personal::Masked)).unwrap();
+    assert_eq!((&json["rows"][0]["refused"], &json["totals"]["refused"]), (&7.into(), &9.into()));
+    let csv = export::csv(&refusals, Personal::Masked);
+    assert!(csv.contains("demo,contact,form,value_too_long,7,"), "{csv}");
+}
+
+#[test]
 fn leads_are_masked_unless_asked_for() {
     insta::assert_snapshot!(text::render(&leads(), Personal::Masked, None), @r"
     leads, 2026-11-22 (Europe/Berlin), all sites
     data up to 13:34:50, 12 records not settled yet, waiting since 13:34:48
     attribution: the click that the lead or conversion names (click id), else the last one of its cookie, else of its daily hash; within 30 days unless the offer says otherwise
-    not counted: 4 not judged human; 1 reported again (one counts per click and goal, and per order)
+    not counted: 4 not judged human; 1 reported again (one counts per click and goal, per order, and per submission of a form)
 
-     time                  site   form      name   email           phone   channel       campaign   ad      affiliate   basis             country   verdict
-    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-     2026-11-22 00:30:00   demo   contact   ***    j***@e***.com   ***67   paid_search   summer     shoes               click id          DE        human
-     2026-11-22 00:30:00   demo   contact   ***                    ***67   paid_search   summer     shoes               not settled yet   DE        human
+     time                  site   form      name   email           phone   channel       campaign   ad      affiliate   basis             country   verdict   count
+    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     2026-11-22 00:30:00   demo   contact   ***    j***@e***.com   ***67   paid_search   summer     shoes               click id          DE        human         2
+     2026-11-22 00:30:00   demo   contact   ***                    ***67   paid_search   summer     shoes               not settled yet   DE        human         2
 
     2 rows of 230 (raise the limit for more)
     ");

@@ -43,6 +43,10 @@ pub fn attribution(answer: &Answer) -> String {
             "attribution: the click that the lead or conversion names (click id), else the last one of its cookie, else of \
              its daily hash; {window}"
         ),
+        ReportName::Refusals => "counted by each edge and told once a minute (edge.refusals_interval_s); a killed edge takes the \
+            counts since then with it. Each sender was told the code; a sample has names of fields, kinds and lengths of values, \
+            no values"
+            .to_owned(),
         ReportName::Affiliates => format!(
             "payout by evidence: the affiliate click that the conversion names (click id), else the last one of its cookie, \
              else of its daily hash; {window}; leads earn none"
@@ -75,7 +79,7 @@ pub fn left_out(answer: &Answer) -> Option<String> {
         (not_human, format!("{not_human} not judged human")),
         (
             repeats,
-            format!("{repeats} reported again (one counts per click and goal, and per order)"),
+            format!("{repeats} reported again (one counts per click and goal, per order, and per submission of a form)"),
         ),
     ]
     .into_iter()
@@ -90,7 +94,9 @@ pub fn rows_cut(answer: &Answer, shown: usize) -> Option<String> {
     (shown < all).then(|| {
         let totals = match answer.question.report {
             ReportName::Leads => "",
-            ReportName::Ads | ReportName::Affiliates => "; the totals are of all",
+            ReportName::Ads | ReportName::Affiliates | ReportName::Refusals => {
+                "; the totals are of all"
+            }
         };
         format!("{shown} rows of {all} (raise the limit for more){totals}")
     })
@@ -110,20 +116,26 @@ pub fn nothing_found(answer: &Answer) -> &'static str {
         (ReportName::Affiliates, _) => {
             "No affiliate has sent anybody yet. Give an affiliate its link: /a/<affiliate>/<offer>."
         }
+        (ReportName::Refusals, _) => "Nothing was refused.",
         (ReportName::Leads, _) => {
             "No lead yet. Let a form post to /f/<form>; the demo shop has one to try."
         }
     }
 }
 
+/// True for a report about conversions and what they are worth.
+pub fn has_money(answer: &Answer) -> bool {
+    matches!(answer.question.report, ReportName::Ads | ReportName::Affiliates)
+}
+
 /// All that stands above a table.
 pub fn header(answer: &Answer) -> Vec<String> {
     let mut lines = vec![title(answer), freshness(answer)];
-    if answer.question.report != ReportName::Leads {
+    if has_money(answer) {
         lines.push(RATE.to_owned());
     }
     lines.push(attribution(answer));
-    if answer.question.report != ReportName::Leads {
+    if has_money(answer) {
         lines.push(PENDING.to_owned());
     }
     lines.extend(left_out(answer));

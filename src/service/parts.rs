@@ -204,11 +204,18 @@ impl Edge {
 
     /// Serves until the stop, drains, and closes the log.
     pub async fn serve(self, stop: Stop) {
-        match receive::serve(self.listener, self.edge, stop).await {
+        let telling = tokio::spawn(receive::refusals::run(self.edge.clone(), stop.clone()));
+        match receive::serve(self.listener, self.edge.clone(), stop).await {
             Drained::Whole => tracing::info!("edge drained"),
             Drained::Deadline { left } => {
                 tracing::warn!(left, "connections were cut off at the drain deadline");
             }
+        }
+        if let Err(error) = telling.await {
+            tracing::error!(%error, "counting refusals panicked");
+        }
+        if !receive::refusals::send(&self.edge).await {
+            tracing::warn!("the log did not take the last counts of refusals");
         }
         let journal = self.journal;
         let closing = tokio::task::spawn_blocking(move || journal.close(CLOSE_DEADLINE));

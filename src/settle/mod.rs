@@ -12,7 +12,9 @@
 //!   default); one that doesn't is as if it weren't there. A named click counts whatever was judged of it, others only if
 //!   human or suspect. Ties go to the highest (time, sequence, node). Sites never mix.
 //! - **Repeats.** Of the conversions that browsers report by pixel, the earliest of each (click, goal) and of each (order, goal) counts;
-//!   one that is not the earliest in either is a repeat. Leads are never repeats.
+//!   one that is not the earliest in either is a repeat. A lead is a repeat if the same submission (its key, made at the edge from
+//!   site, form, browser and fields) came at most `settle.repeat_window_minutes` before it and was judged alike. So a double click, a
+//!   reload and a retry are one lead, each pause counted by itself; without a key a lead is never a repeat. Its row stays.
 //! - **The payout** goes to the affiliate of the named click, if it has affiliate and offer; else to the last affiliate click of the
 //!   visitor, then of the day's hash; else to nobody. The offer says how much. Leads and repeats earn nothing, though the ledger
 //!   names their winner.
@@ -85,6 +87,8 @@ pub struct Settings {
     pub interval: Duration,
     /// How long a click earns a conversion, where its offer says nothing else.
     pub click_window_days: u32,
+    /// The same submission again is a repeat if it came at most so long after the one before.
+    pub repeat_window_minutes: u32,
     /// For one statement.
     pub timeout: Duration,
     /// Records that one run covers before it stops taking further batches.
@@ -97,6 +101,7 @@ impl Settings {
         Self {
             interval: Duration::from_millis(config.settle.interval_ms),
             click_window_days: config.settle.click_window_days,
+            repeat_window_minutes: config.settle.repeat_window_minutes,
             timeout: Duration::from_millis(config.warehouse.timeout_ms),
             records_max: RECORDS_MAX,
         }
@@ -135,7 +140,7 @@ pub struct Settler {
 impl Settler {
     /// `client` has the database selected. The registry tells names and terms.
     pub fn new(client: Client, registry: &Registry, settings: Settings) -> Self {
-        let terms = Terms::of(registry, settings.click_window_days);
+        let terms = Terms::of(registry, settings.click_window_days, settings.repeat_window_minutes);
         let statements = Statements::new(client, settings.timeout);
         Self { statements, terms, settings, floor: OnceCell::new(), health: Arc::default() }
     }

@@ -21,6 +21,9 @@ const BATCHES: &str = include_str!("sql/batches.sql");
 const LOOK: &str = include_str!("sql/look.sql");
 const NEW: &str = include_str!("sql/new.sql");
 const REACHED: &str = include_str!("sql/reached.sql");
+const AGAIN: &str = include_str!("sql/again.sql");
+const SUBMISSIONS: &str = "SELECT count() AS leads, toUnixTimestamp64Milli(min(event_time)) AS first_ms, \
+     toUnixTimestamp64Milli(max(event_time)) AS last_ms FROM settle_conversions WHERE version = {version:UInt64} AND submission_key != 0";
 const PICKED: &str = "SELECT count() AS conversions, countIf(limited) AS limited, toUnixTimestamp64Milli(min(event_time)) AS first_ms, \
      toUnixTimestamp64Milli(max(event_time)) AS last_ms FROM settle_conversions WHERE version = {version:UInt64}";
 const JOIN: &str = include_str!("sql/join.sql");
@@ -48,6 +51,14 @@ const SEMANTICS: [(&str, &str); 5] = [
 #[derive(Row, Deserialize)]
 struct Look {
     clicks: u64,
+    first_ms: i64,
+    last_ms: i64,
+}
+
+/// New leads that can be repeated: how many, and the bounds of their times.
+#[derive(Row, Deserialize)]
+struct Submissions {
+    leads: u64,
     first_ms: i64,
     last_ms: i64,
 }
@@ -116,7 +127,8 @@ impl Statements {
         written.await.map_err(|error| failed(action, &error))
     }
 
-    /// Notes which conversions the run settles: the new ones, and older ones that a new click can reach.
+    /// Notes which conversions the run settles: the new ones, older leads that repeat a new one, and older ones that a new click
+    /// can reach.
     pub(super) async fn pick(
         &self,
         version: u64,
@@ -129,6 +141,7 @@ impl Statements {
         let look: Look = self.ask_one("looking at new clicks", within(LOOK)).await?;
         let query = within(NEW).param("version", version);
         self.write("picking new conversions", version, query, versions).await?;
+        self.pick_again(version, plan, terms, versions).await?;
         if look.clicks > 0 {
             let query = with_ends(within(REACHED), plan)
                 .param("version", version)
@@ -139,6 +152,28 @@ impl Statements {
         }
         let query = self.query(PICKED).param("version", version);
         self.ask_one("counting conversions", query).await
+    }
+
+    /// Adds the older leads that become repeats of new ones.
+    async fn pick_again(
+        &self,
+        version: u64,
+        plan: &Plan,
+        terms: &Terms,
+        versions: &Versions,
+    ) -> Result<(), SettleError> {
+        let query = self.query(SUBMISSIONS).param("version", version);
+        let fresh: Submissions = self.ask_one("looking at new submissions", query).await?;
+        if fresh.leads == 0 {
+            return Ok(());
+        }
+        let sql = AGAIN.replace("{new_rows}", &plan.new_rows());
+        let query = with_ends(self.query(&sql), plan)
+            .param("version", version)
+            .param("first_ms", fresh.first_ms)
+            .param("last_ms", fresh.last_ms)
+            .param("repeat_window_ms", terms.repeat_window_ms);
+        self.write("picking repeated leads", version, query, versions).await
     }
 
     /// Finds their clicks.
@@ -156,6 +191,7 @@ impl Statements {
             .param("first_ms", picked.first_ms)
             .param("last_ms", picked.last_ms)
             .param("window_ms", terms.window_ms)
+            .param("repeat_window_ms", terms.repeat_window_ms)
             .param("window_ms_max", terms.window_ms_max())
             .param("windows_ms", &terms.windows_ms);
         self.write("joining clicks", version, query, versions).await

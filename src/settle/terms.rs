@@ -10,6 +10,9 @@ use serde::Serialize;
 use crate::money::Amount;
 use crate::registry::Registry;
 
+/// Milliseconds of a minute.
+const MINUTE_MS: i64 = 60_000;
+
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
@@ -42,6 +45,8 @@ pub(super) struct Terms {
     pub fingerprint: u64,
     /// How long a click earns a conversion, where the offer says nothing else.
     pub window_ms: i64,
+    /// How soon the same submission is a repeat.
+    pub repeat_window_ms: i64,
     /// Every length of window that occurs, longest first.
     pub windows_ms: Vec<i64>,
     /// The rows, by kind and number.
@@ -50,7 +55,12 @@ pub(super) struct Terms {
 
 impl Terms {
     /// Reads the registry.
-    pub(super) fn of(registry: &Registry, click_window_days: u32) -> Self {
+    pub(super) fn of(
+        registry: &Registry,
+        click_window_days: u32,
+        repeat_window_minutes: u32,
+    ) -> Self {
+        let repeat_window_ms = i64::from(repeat_window_minutes) * MINUTE_MS;
         let window_ms = i64::from(click_window_days) * DAY_MS;
         let mut rows: Vec<TermsRow> = Vec::new();
         rows.extend(registry.links().map(|link| TermsRow {
@@ -91,7 +101,7 @@ impl Terms {
         windows_ms.push(window_ms);
         windows_ms.sort_unstable_by(|one, other| other.cmp(one));
         windows_ms.dedup();
-        Self { fingerprint, window_ms, windows_ms, rows }
+        Self { fingerprint, window_ms, repeat_window_ms, windows_ms, rows }
     }
 
     /// The longest window.
@@ -118,12 +128,12 @@ mod tests {
     #[test]
     fn a_changed_registry_has_another_fingerprint() {
         let demo = Registry::load("").unwrap();
-        let terms = Terms::of(&demo, 30);
-        assert_eq!(terms.fingerprint, Terms::of(&Registry::load("").unwrap(), 30).fingerprint);
+        let terms = Terms::of(&demo, 30, 60);
+        assert_eq!(terms.fingerprint, Terms::of(&Registry::load("").unwrap(), 30, 60).fingerprint);
         assert_eq!(terms.windows_ms, [30 * DAY_MS]);
         let text = include_str!("../../config/sites.toml")
             .replace("payout = \"8.00\"", "payout = \"8.01\"");
-        let other = Terms::of(&Registry::parse(&text, "test").unwrap(), 30);
+        let other = Terms::of(&Registry::parse(&text, "test").unwrap(), 30, 60);
         assert_ne!(terms.fingerprint, other.fingerprint);
     }
 
@@ -132,7 +142,7 @@ mod tests {
         let text = "[[site]]\nname = \"s\"\nvisitor = \"none\"\n\
             [[offer]]\nnumber = 1\nname = \"a\"\nsite = \"s\"\ndestination = \"http://a.example/\"\nwindow_days = 7\n\
             [[offer]]\nnumber = 2\nname = \"b\"\nsite = \"s\"\ndestination = \"http://a.example/\"\n";
-        let terms = Terms::of(&Registry::parse(text, "test").unwrap(), 30);
+        let terms = Terms::of(&Registry::parse(text, "test").unwrap(), 30, 60);
         assert_eq!(terms.windows_ms, [30 * DAY_MS, 7 * DAY_MS]);
         assert_eq!(terms.window_ms_max(), 30 * DAY_MS);
     }

@@ -75,6 +75,17 @@ impl Column for Millis {
     }
 }
 
+/// A point in time in whole seconds since 1970 in UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seconds(pub u32);
+
+impl Column for Seconds {
+    const TYPE: &'static str = "DateTime('UTC')";
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+    }
+}
+
 impl Column for crate::money::Amount {
     const TYPE: &'static str = "Decimal(18, 4)";
     fn write(&self, out: &mut Vec<u8>) {

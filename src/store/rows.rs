@@ -2,7 +2,7 @@
 
 use crate::money::Amount;
 use crate::row;
-use crate::store::native::{Address, Key16, Millis, Pairs, Texts, Uuid};
+use crate::store::native::{Address, Key16, Millis, Pairs, Seconds, Texts, Uuid};
 
 row! {
     /// A row of `events`.
@@ -30,7 +30,7 @@ row! {
         company: String, job_title: String, website: String, street: String, city: String, state: String, postcode: String,
         country_typed: String, country_code: &'static str, subject: String, message: String, product: String,
         lead_source: String, traits: Pairs, consents: Pairs, extra: Pairs, country: String, traffic_class: &'static str,
-        spam_score: u8, spam_reasons: Texts, spam_ruleset: u16,
+        spam_score: u8, spam_reasons: Texts, spam_ruleset: u16, submission_key: u64,
         log_epoch: u64, log_partition: u16, log_offset: u64,
     }
 }
@@ -63,7 +63,7 @@ row! {
         site: String, event_type: i8, event_time: Millis, visitor: u128, id_seq: u32, id_node: u32, received_lag_ms: i64,
         source_kind: i8, visitor_basis: i8, day_hash: u64, parent_click: u128, parent_link: u32, parent_offer: u32,
         parent_affiliate: u32, amount: Amount, currency: String, order_id: String, goal: String, status: String, form: String,
-        country: String, traffic_class: &'static str,
+        country: String, traffic_class: &'static str, submission_key: u64,
         log_epoch: u64, log_partition: u16, log_offset: u64,
     }
 }
@@ -72,6 +72,14 @@ row! {
     /// A row of `touch_keys`.
     TouchKeyRow in "touch_keys" at log_offset {
         site: String, kind: i8, key: u128, event_time: Millis, id_seq: u32, id_node: u32, received_lag_ms: i64, visitor: u128,
+        log_epoch: u64, log_partition: u16, log_offset: u64,
+    }
+}
+
+row! {
+    /// A row of `refusals`.
+    RefusalRow in "refusals" at log_offset {
+        minute: Seconds, site: String, form: String, door: String, code: String, life: u64, report: u32, count: u64, sample: String,
         log_epoch: u64, log_partition: u16, log_offset: u64,
     }
 }

@@ -9,12 +9,14 @@ use serde::Deserialize;
 use crate::config::Config;
 
 /// The files, in order. A file that was ever released is never edited: changes come as a new file.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 7] = [
     ("001_facts.sql", include_str!("../../deploy/schema/001_facts.sql")),
     ("002_settled.sql", include_str!("../../deploy/schema/002_settled.sql")),
     ("003_checks.sql", include_str!("../../deploy/schema/003_checks.sql")),
     ("004_meaning.sql", include_str!("../../deploy/schema/004_meaning.sql")),
     ("005_quarantine.sql", include_str!("../../deploy/schema/005_quarantine.sql")),
+    ("006_refusals.sql", include_str!("../../deploy/schema/006_refusals.sql")),
+    ("006_submissions.sql", include_str!("../../deploy/schema/006_submissions.sql")),
 ];
 
 /// Characters of a server's error that are told.

@@ -4,6 +4,7 @@ mod faults;
 mod kafka;
 mod quarantine;
 mod readiness;
+mod replies;
 mod sharing;
 mod story;
 

@@ -1,6 +1,8 @@
 //! Replies, from outside: languages, return URLs, and error pages that keep what was typed.
 
 use super::*;
+use crate::receive::refusals;
+use crate::refusals::{Report, is_report};
 use crate::tokens::verify_refusal;
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
@@ -233,4 +235,56 @@ async fn a_refusal_can_be_looked_up_by_its_reference() {
     }
     let image = running.get("/o/forged.gif", &[]).await;
     assert_eq!((image.status, image.header("leadtrail-refusal")), (404, None));
+}
+
+/// The reports in the log.
+fn reports(running: &Running) -> Vec<Report> {
+    let Journal::Memory(records, _) = &*running.edge.journal else { unreachable!() };
+    let records = records.lock().unwrap();
+    let reports = records.iter().filter(|record| is_report(&record.payload));
+    reports.map(|record| Report::from_record(&record.payload).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn refusals_go_to_the_log_once_whatever_the_log_says_in_between() {
+    let running = start(|_| {}).await;
+    let typed = b"email=jane%40example.com&message=&age=44";
+    let large = format!("{}&x={}", std::str::from_utf8(typed).unwrap(), "y".repeat(17_000));
+    for _ in 0..2 {
+        running.post("/f/contact", URLENCODED, large.as_bytes(), &[]).await;
+    }
+    running.post("/f/jane@example.com", URLENCODED, typed, &[]).await;
+    running.get("/o/forged.gif", &[]).await;
+    running.raw(b"nonsense\r\n\r\n").await;
+    eventually("the nonsense is counted", || {
+        running.counted("leadtrail_requests_refused_total", "reason=\"bad_http\"") == 1
+    })
+    .await;
+    running.log_says(Some(Outcome::Refused));
+    assert!(!refusals::send(&running.edge).await, "the log is full");
+    running.log_says(Some(Outcome::Durable));
+    running.post("/f/contact", URLENCODED, b"", &[]).await;
+    assert!(refusals::send(&running.edge).await && refusals::send(&running.edge).await);
+    let reports = reports(&running);
+    assert_eq!(reports.iter().map(|report| report.number).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(reports[0].life, reports[1].life);
+    let mut counts: Vec<_> = reports
+        .iter()
+        .flat_map(|report| &report.counts)
+        .map(|one| {
+            (one.door.as_str(), one.site.as_str(), one.form.as_str(), one.code.as_str(), one.count)
+        })
+        .collect();
+    counts.sort_unstable();
+    let expected = [
+        ("form", "", "", "not_found", 1),
+        ("form", "shop", "contact", "empty", 1),
+        ("form", "shop", "contact", "value_too_long", 2),
+        ("open", "", "", "not_found", 1),
+        ("other", "", "", "bad_http", 1),
+    ];
+    assert_eq!(counts, expected);
+    let all = format!("{reports:?}");
+    assert!(all.contains("email=email(16) (7)=empty(0) age=number(2) x=word(17000)"), "{all}");
+    assert!(!all.contains("jane"), "{all}");
 }

@@ -23,6 +23,7 @@ fn heading(report: ReportName) -> &'static str {
         ReportName::Ads => "Ads",
         ReportName::Affiliates => "Affiliates",
         ReportName::Leads => "Leads, newest first",
+        ReportName::Refusals => "Refused requests",
     }
 }
 
@@ -152,7 +153,7 @@ fn section(body: &mut String, answer: &Answer, link: &Link) {
 /// What has to be said of this report beside what the page's head says of all.
 fn notes(answer: &Answer) -> Vec<String> {
     let mut notes = vec![words::attribution(answer)];
-    if answer.question.report != ReportName::Leads {
+    if words::has_money(answer) {
         notes.push(words::PENDING.to_owned());
     }
     notes.extend(words::left_out(answer));

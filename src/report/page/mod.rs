@@ -136,11 +136,12 @@ async fn report_page(app: &App, query: &str) -> Reply {
             ask(app, ReportName::Ads, &link, Some(PAGE_ROWS_MAX)),
             ask(app, ReportName::Affiliates, &link, Some(PAGE_ROWS_MAX)),
             ask(app, ReportName::Leads, &link, Some(PAGE_ROWS_MAX)),
+            ask(app, ReportName::Refusals, &link, Some(PAGE_ROWS_MAX)),
         )
     };
     match asked.await {
-        Ok((ads, affiliates, leads)) => {
-            let page = html::reports(&[ads, affiliates, leads], &link, &app.sites);
+        Ok((ads, affiliates, leads, refusals)) => {
+            let page = html::reports(&[ads, affiliates, leads, refusals], &link, &app.sites);
             reply(StatusCode::OK, Kind::Html, page)
         }
         Err(Trouble::Bad(bad)) => bad_page(&good(app, ReportName::Ads, &link, &bad), &bad),

@@ -125,6 +125,27 @@ WITH
          AND asked.wants_affiliate = last_clicks.wants_affiliate AND asked.window_ms = last_clicks.window_ms
          AND asked.event_time >= last_clicks.since
     ),
+    -- Leads that the same submission came shortly before. What was judged differently is never a repeat: a machine's must not
+    -- hide a person's.
+    repeated AS (
+        SELECT site, event_time, id_seq, id_node
+        FROM (
+            SELECT *, lagInFrame(event_time, 1, toDateTime64(0, 3, 'UTC')) OVER (
+                PARTITION BY site, submission_key, class ORDER BY event_time, id_seq, id_node
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS one_before
+            FROM (
+                SELECT site, submission_key, event_time, id_seq, id_node, any(traffic_class) AS class
+                FROM conversions
+                WHERE event_type = 'lead' AND submission_key != 0
+                  AND event_time >= fromUnixTimestamp64Milli({first_ms:Int64} - {repeat_window_ms:Int64}, 'UTC')
+                  AND event_time <= fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')
+                  AND (site, submission_key) IN (SELECT site, submission_key FROM settling WHERE submission_key != 0)
+                GROUP BY site, submission_key, event_time, id_seq, id_node
+            )
+        )
+        WHERE {repeat_window_ms:Int64} > 0 AND one_before != toDateTime64(0, 3, 'UTC')
+          AND event_time <= one_before + toIntervalMillisecond({repeat_window_ms:Int64})
+    ),
     joined AS (
         SELECT site, event_time, id_seq, id_node,
             any(event_type) AS event_type, any(limited) AS limited, any(goal) AS goal, any(order_id) AS order_id,
@@ -137,7 +158,8 @@ WITH
 SELECT {version:UInt64}, 'joined', 1, site, event_time, id_seq, id_node, event_type, limited, goal, order_id,
     last.1, click.seen, click.time, click.seq, click.node, click.channel, click.campaign, click.ad, click.creative, click.placement,
     click.link, click.mailing, click.affiliate, click.offer,
-    'none', paid.1, payee.affiliate, payee.offer, payee.time, payee.seq, payee.node,
+    if((site, event_time, id_seq, id_node) IN (SELECT site, event_time, id_seq, id_node FROM repeated), 'submission', 'none'),
+    paid.1, payee.affiliate, payee.offer, payee.time, payee.seq, payee.node,
     -- What only a browser claims is worth what the offer says.
     if(limited AND offer_has_amount, offer_amount, claimed_amount),
     if(limited AND offer_has_amount, offer_currency, claimed_currency)

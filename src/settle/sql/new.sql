@@ -1,10 +1,11 @@
 -- The conversions of the new ranges. {new_rows}: see look.sql.
 INSERT INTO settle_conversions (version, site, event_type, event_time, id_seq, id_node, visitor, day_hash,
-    parent_click, parent_link, parent_offer, parent_affiliate, limited, amount, currency, goal, order_id)
+    parent_click, parent_link, parent_offer, parent_affiliate, limited, amount, currency, goal, order_id, submission_key)
 SELECT {version:UInt64}, site, event_type, event_time, id_seq, id_node,
     if(visitor_basis = 'cookie', visitor, 0),
     if(visitor_basis = 'daily_hash', toUInt64(visitor), day_hash),
     parent_click, parent_link, parent_offer, parent_affiliate,
-    source_kind = 'pixel' AND event_type != 'lead', amount, currency, goal, order_id
+    source_kind = 'pixel' AND event_type != 'lead', amount, currency, goal, order_id,
+    if(event_type = 'lead', submission_key, 0)
 FROM conversions
 WHERE {new_rows}

@@ -2,7 +2,7 @@
 --
 -- A conversion that is stored but not yet in a settled range waits for its own range.
 INSERT INTO settle_conversions (version, site, event_type, event_time, id_seq, id_node, visitor, day_hash,
-    parent_click, parent_link, parent_offer, parent_affiliate, limited, amount, currency, goal, order_id)
+    parent_click, parent_link, parent_offer, parent_affiliate, limited, amount, currency, goal, order_id, submission_key)
 WITH
     fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC') AS first_click,
     fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC') AS last_click,
@@ -11,7 +11,8 @@ SELECT {version:UInt64}, site, event_type, event_time, id_seq, id_node,
     if(visitor_basis = 'cookie', visitor, 0),
     if(visitor_basis = 'daily_hash', toUInt64(visitor), day_hash),
     parent_click, parent_link, parent_offer, parent_affiliate,
-    source_kind = 'pixel' AND event_type != 'lead', amount, currency, goal, order_id
+    source_kind = 'pixel' AND event_type != 'lead', amount, currency, goal, order_id,
+    if(event_type = 'lead', submission_key, 0)
 FROM conversions
 WHERE event_time >= toStartOfDay(first_click) AND event_time <= last_reach AND NOT ({new_rows})
   AND arrayExists((epoch, part, end) -> log_epoch = epoch AND log_partition = part AND log_offset < end,

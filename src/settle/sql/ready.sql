@@ -1,4 +1,5 @@
--- Which conversions are repeats: those that are not the earliest of each of their groups (see others.sql).
+-- Which conversions are repeats: those that are not the earliest of each of their groups (see others.sql). Leads are in no group: the join
+-- knows already whether they repeat a submission, and the arithmetic below keeps that number (4) as it is.
 INSERT INTO settle_rows (version, step, rejoined, site, conversion_time, conversion_seq, conversion_node, event_type, limited,
     goal, order_id, basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing,
     affiliate, offer, repeat_of, found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency)

@@ -65,6 +65,43 @@ async fn leads_come_newest_first_with_the_click_before_them() {
 }
 
 #[tokio::test]
+async fn the_same_submission_again_is_one_lead_with_a_count() {
+    let database = tables().await;
+    let client = &database.admin;
+    // (sequence, minute, key, what settling says: 1 counts, 0 repeats, 2 not settled yet)
+    let sent = [
+        (1, 0, 5, 1),
+        (2, 1, 5, 0),
+        (3, 2, 5, 0),
+        (4, 3, 0, 1),
+        (5, 4, 0, 1),
+        (6, 5, 5, 1),
+        (7, 6, 5, 0),
+        (8, 7, 5, 2),
+    ];
+    for (sequence, minute, key, settled) in sent {
+        let at = format!("2026-11-11 12:{minute:02}:00");
+        let row = format!("('demo', '{at}', {sequence}, 2, 'contact', 'human', {key})");
+        let columns = "site, event_time, id_seq, id_node, form, traffic_class, submission_key";
+        insert(client, "leads", columns, &row).await;
+        if settled < 2 {
+            joined(client, &at, &[(sequence, "lead", "none", "", "", "", settled, 1)]).await;
+        }
+    }
+    let mut question = days(ReportName::Leads, DAY, DAY);
+    let counts = |rows: &[LeadRow]| -> Vec<(i64, u64)> {
+        rows.iter().map(|lead| (lead.at.as_second() / 60 % 60, lead.count)).collect()
+    };
+    let (answer, rows) = leads(client, &question).await;
+    assert_eq!(counts(&rows), [(7, 1), (5, 2), (4, 1), (3, 1), (0, 3)]);
+    assert_eq!(answer.row_count, 5);
+    // A page of few holds as many leads that count, whatever came between.
+    question.limit = 2;
+    let (answer, rows) = leads(client, &question).await;
+    assert_eq!((counts(&rows), answer.row_count), (vec![(7, 1), (5, 2)], 5));
+}
+
+#[tokio::test]
 async fn the_newest_leads_are_on_the_page_when_there_are_more() {
     let database = tables().await;
     let client = &database.admin;
@@ -103,4 +140,37 @@ async fn freshness_says_what_settling_still_has_to_do() {
     insert(client, "settle_positions", columns, "(7, 0, 1150, 3), (9, 0, 507, 3)").await;
     let fresh = answer(client, &question).await.unwrap().freshness;
     assert_eq!((fresh.records_unsettled, fresh.unsettled_since), (0, None));
+}
+
+#[tokio::test]
+async fn refusals_are_added_up_once_though_a_report_was_stored_twice() {
+    let database = tables().await;
+    let client = &database.admin;
+    stop_merges(client).await;
+    let columns = "minute, site, form, door, code, life, report, count, sample, log_offset";
+    let rows = "('2026-11-11 10:00:00', 'demo', 'contact', 'form', 'empty', 1, 1, 3, '', 5), \
+                ('2026-11-11 10:01:00', 'demo', 'contact', 'form', 'empty', 1, 1, 2, 'json 2 B:', 5), \
+                ('2026-11-11 10:01:00', 'demo', 'contact', 'form', 'empty', 2, 1, 1, '', 9), \
+                ('2026-11-11 10:01:00', '', '', 'open', 'not_found', 1, 2, 4, '', 7), \
+                ('2026-11-12 00:00:00', 'demo', 'contact', 'form', 'empty', 1, 9, 99, '', 11)";
+    insert(client, "refusals", columns, rows).await;
+    insert(client, "refusals", columns, rows).await;
+    let mut question = days(ReportName::Refusals, DAY, DAY);
+    let answered = answer(client, &question).await.unwrap();
+    let Rows::Refusals(rows, total) = answered.rows else { panic!("{answered:?}") };
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (row.code.as_str(), row.refused, row.sample.as_str(), row.last.unwrap().to_string())
+        })
+        .collect();
+    let expected = [
+        ("empty", 6, "json 2 B:", "2026-11-11T10:01:00Z".to_owned()),
+        ("not_found", 4, "", "2026-11-11T10:01:00Z".to_owned()),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!((total, answered.row_count), (10, 2));
+    question.site = Some("demo".to_owned());
+    let answered = answer(client, &question).await.unwrap();
+    assert!(matches!(answered.rows, Rows::Refusals(rows, 6) if rows.len() == 1));
 }

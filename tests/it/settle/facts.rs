@@ -96,6 +96,10 @@ pub struct Conversion {
     pub named: Named,
     pub order: &'static str,
     pub goal: &'static str,
+    /// What the same submission of a form has again; 0: none.
+    pub submission: u64,
+    /// How it was judged; empty: human.
+    pub class: &'static str,
 }
 
 impl Conversion {
@@ -174,6 +178,7 @@ pub fn conversion_row(conversion: &Conversion) -> Value {
         "day_hash": conversion.hash, "parent_click": conversion.named.id.to_string(), "parent_link": conversion.named.link,
         "parent_offer": conversion.named.offer, "parent_affiliate": conversion.named.affiliate,
         "amount": if conversion.is_lead() { "0" } else { "12.50" }, "currency": if conversion.is_lead() { "" } else { "CHF" },
-        "order_id": conversion.order, "goal": conversion.goal, "traffic_class": "human",
+        "order_id": conversion.order, "goal": conversion.goal, "submission_key": conversion.submission,
+        "traffic_class": if conversion.class.is_empty() { "human" } else { conversion.class },
     })
 }

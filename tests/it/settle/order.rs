@@ -81,7 +81,14 @@ fn history(dice: &mut Dice) -> Vec<Fact> {
         let goal = dice.pick(&["", "", "signup"]);
         let site = dice.pick(&["shop", "shop", "shop", "club"]);
         let time = moment(dice) + dice.pick(&[0, 0, 1]);
-        facts.push(Conversion { seq, time, site, kind, who, hash, named, order, goal }.into());
+        // Few keys, and moments an hour, half an hour and a millisecond apart, so that submissions come again.
+        let submission = if kind == "lead" { dice.roll(5) } else { 0 };
+        let class = dice.pick(&["human", "human", "human", "bot"]);
+        let time = time + dice.pick(&[0, HOUR, HOUR + 1, HOUR / 2]);
+        facts.push(
+            Conversion { seq, time, site, kind, who, hash, named, order, goal, submission, class }
+                .into(),
+        );
     }
     facts
 }
@@ -238,9 +245,17 @@ fn expected(facts: &[Fact]) -> Vec<Outcome> {
     let oracle = Oracle { clicks };
     conversions.sort_by_key(|conversion| (conversion.time, conversion.seq));
     let mut firsts: BTreeMap<(&str, &str, String), u32> = BTreeMap::new();
+    let mut submitted = BTreeMap::new();
     let mut outcomes = Vec::new();
     for conversion in conversions {
         let mut outcome = oracle.outcome(conversion);
+        if conversion.submission != 0 {
+            let Conversion { site, submission, class, time, .. } = conversion;
+            let before = submitted.insert((*site, *submission, *class), *time);
+            if before.is_some_and(|before| time - before <= i64::from(REPEAT_MINUTES) * 60_000) {
+                outcome.repeat_of = "submission".to_owned();
+            }
+        }
         if !conversion.is_lead() {
             let place = (conversion.site, conversion.goal);
             let mut repeats = |group: String| {

@@ -226,6 +226,41 @@ async fn a_click_and_an_order_count_once_for_each_goal_and_leads_always() {
 }
 
 #[tokio::test]
+async fn the_same_submission_again_is_a_repeat_whatever_the_order_and_the_batches() {
+    let mut world = World::new().await;
+    let noon = yesterday() + 12 * HOUR;
+    let lead = |seq, minute: i64, submission| Conversion {
+        kind: "lead",
+        submission,
+        ..sale(seq, noon + minute * 60_000)
+    };
+    // The last of a chain comes first, then one that is too late for it, then what connects them.
+    world.store([lead(13, 90, 5).into(), lead(15, 200, 5).into(), lead(19, 0, 0).into()]).await;
+    world.settle().await;
+    assert_eq!(world.counted().await, [1, 1, 1]);
+    world.store([lead(11, 0, 5).into(), lead(18, 1, 0).into(), lead(16, 1, 6).into()]).await;
+    world.settle().await;
+    assert_eq!(world.outcome(13).await.repeat_of, "none", "90 minutes later is another lead");
+    let elsewhere = Conversion { site: "club", ..lead(17, 1, 5) };
+    let machine = Conversion { class: "bot", ..lead(14, 50, 5) };
+    world.store([lead(12, 60, 5).into(), elsewhere.into(), machine.into()]).await;
+    world.settle().await;
+    let repeats: Vec<_> = world
+        .outcomes()
+        .await
+        .into_iter()
+        .filter(|outcome| outcome.counted == 0)
+        .map(|outcome| (outcome.seq, outcome.repeat_of, outcome.evidence))
+        .collect();
+    let expected = [12, 13].map(|seq| (seq, "submission".to_owned(), "repeat".to_owned()));
+    assert_eq!(repeats, expected);
+    // Stored twice, it doesn't repeat itself.
+    world.store([lead(15, 200, 5).into()]).await;
+    world.settle().await;
+    assert_eq!(world.outcome(15).await.counted, 1);
+}
+
+#[tokio::test]
 async fn an_earlier_conversion_that_comes_late_takes_the_count_over() {
     let mut world = World::new().await;
     let noon = yesterday() + 12 * HOUR;

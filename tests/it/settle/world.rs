@@ -16,6 +16,9 @@ use crate::env::warehouse::{Database, Warehouse};
 /// The default window of these tests; offer `spring` has one day, `summer` none of its own.
 pub const WINDOW_DAYS: u32 = 2;
 
+/// How soon the same submission is a repeat.
+pub const REPEAT_MINUTES: u32 = 60;
+
 const EPOCH: u64 = 0xFEED_0000_0000_0001;
 
 pub const SITES: &str = r#"
@@ -110,6 +113,7 @@ pub fn settings(records_max: u64) -> Settings {
     Settings {
         interval: Duration::from_millis(10),
         click_window_days: WINDOW_DAYS,
+        repeat_window_minutes: REPEAT_MINUTES,
         timeout: Duration::from_secs(30),
         records_max,
     }
