@@ -83,7 +83,8 @@ pub fn of(name: &str, value: &str) -> Echo {
         return Echo::Dropped;
     }
     if value.is_empty() {
-        return Echo::Hidden;
+        // What people are asked for can be filled in now; anything else (a box without a value) goes along as it came.
+        return if has(ASKED) { Echo::Shown } else { Echo::Hidden };
     }
     if has(SECRET) || looks_like_card(value) {
         return Echo::Secret;
@@ -152,6 +153,7 @@ mod tests {
             ("utm_source", "x", Echo::Hidden),
             ("_subject", "x", Echo::Hidden),
             ("newsletter", "", Echo::Hidden),
+            ("email", "", Echo::Shown),
         ] {
             assert_eq!(of(name, value), expected, "{name}");
         }
