@@ -157,7 +157,13 @@ impl Worker {
         let mut writer = BatchWriter::new(&pipeline, self.assignment.partition, border, batch);
         let mut wait = BACKOFF.0;
         loop {
-            let retry = match self.assignment.keeper.keep(border).await {
+            // Nobody waits for a border of a partition that is gone: its next owner asks what was kept.
+            let kept = tokio::select! {
+                biased;
+                _ = self.assignment.revoked.wait_for(|revoked| *revoked) => return false,
+                kept = self.assignment.keeper.keep(border) => kept,
+            };
+            let retry = match kept {
                 Ok(()) => match writer.write(must_look, &self.assignment.revoked).await {
                     Ok(()) => break,
                     Err(WriteError::Revoked) => return false,

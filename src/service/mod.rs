@@ -117,12 +117,14 @@ where
     Ending: Future<Output = Result<()>>,
 {
     let installation = Arc::new(Installation::open(config)?);
-    parts::runtime("work", 0)?.block_on(async {
+    let runtime = parts::runtime("work", 0)?;
+    let outcome = runtime.block_on(async {
         let stop = stop::on_signals().context("cannot watch for signals")?;
         if installation.config.log.home == Home::Kafka {
             parts::ensure_topics(&installation.config.kafka).await;
         }
         part(installation, stop).await
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    runtime.shutdown_timeout(parts::THREADS_END_MAX);
+    outcome.map(|()| ExitCode::SUCCESS)
 }

@@ -117,6 +117,9 @@ impl Installation {
     }
 }
 
+/// How long the end waits for blocking threads: one may hang in a request that its broker never answers.
+pub const THREADS_END_MAX: Duration = Duration::from_secs(5);
+
 /// A runtime with named threads; 0 threads means one for each core.
 pub fn runtime(name: &'static str, threads: usize) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();

@@ -42,6 +42,7 @@ pub fn up(config: crate::config::Config, with_demo: bool) -> Result<ExitCode> {
         edge_task.await.context("the edge panicked")?;
         running?.stop().await
     });
+    work_runtime.shutdown_timeout(parts::THREADS_END_MAX);
     outcome.map(|()| ExitCode::SUCCESS)
 }
 

@@ -36,6 +36,9 @@ use crate::journal::kafka_client::{RESENT_HEADER, client_config};
 /// One turn of the loop.
 const POLL: Duration = Duration::from_millis(50);
 
+/// How long leaving the group may take before the client is left behind.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
 /// Why the consumer has to be made anew.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -46,6 +49,17 @@ pub enum LogError {
         action: &'static str,
         /// What librdkafka said.
         source: KafkaError,
+    },
+    /// A border was not taken: the client may be stuck with it.
+    #[error(
+        "kafka consumer: no answer to a commit of partition {partition} within {} s; joining the group with a new client",
+        waited.as_secs()
+    )]
+    Silent {
+        /// Whose border.
+        partition: i32,
+        /// How long its answer was waited for.
+        waited: Duration,
     },
     /// A partition could not be taken up.
     #[error("kafka consumer: cannot take up partition {partition}: {reason}")]
@@ -87,13 +101,30 @@ pub fn read(
         .map_err(|source| LogError::Client { action: "subscribe", source })?;
     let reader = Reader { consumer: Arc::new(consumer), topic: &settings.topic, spawn };
     let ended = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let outcome = std::thread::scope(|scope| {
         scope.spawn(|| lag::watch(&reader.consumer, settings, health, &runtime, &ended));
         let outcome = reader.turn_until(stop);
         reader.consumer.context().let_go();
         ended.store(true, Ordering::Relaxed);
         outcome
-    })
+    });
+    close(reader.consumer);
+    outcome
+}
+
+/// Leaves the group. A client that is stuck with a request is left behind: it must not join again, and its thread ends with it.
+fn close(consumer: Arc<BaseConsumer<Context>>) {
+    consumer.unsubscribe();
+    let (closed, closing) = std_mpsc::channel::<()>();
+    let named = std::thread::Builder::new().name("kafka-close".to_owned());
+    let spawned = named.spawn(move || {
+        drop(consumer);
+        drop(closed);
+    });
+    let Ok(_) = spawned else { return };
+    if closing.recv_timeout(CLOSE_MAX) == Err(std_mpsc::RecvTimeoutError::Timeout) {
+        tracing::warn!("kafka: the old client does not close; it is left behind");
+    }
 }
 
 fn consumer_config(settings: &Kafka) -> ClientConfig {
