@@ -32,6 +32,7 @@ const CHOICES_MAX: u64 = 5;
 #[expect(missing_docs, reason = "shapes.sql says what each is")]
 pub struct Shapes {
     pub name: String,
+    pub dialect: String,
     pub filled: u64,
     pub different: u64,
     pub emails: u64,
@@ -150,9 +151,14 @@ pub async fn suggest(
     let countries: Vec<String> = country::spellings().collect();
     let query = client.query(SHAPES).param("form", form).param("days", days);
     let mut fields = query.param("countries", countries).fetch_all::<Shapes>().await?;
-    // What has a meaning by now, or is a consent, is kept among the rest too and needs none.
-    let post = FormPost { form: form.to_owned(), ..FormPost::default() };
-    fields.retain(|field| meaning.of(&post).field(&field.name, "") == Means::Nothing);
+    // What has a meaning by now, is a consent, or a control of the vendor's is kept among the rest too and needs none. Custom fields
+    // (00N…) are the vendor's as well, and what somebody typed all the same.
+    let mut post = FormPost { form: form.to_owned(), ..FormPost::default() };
+    fields.retain(|field| {
+        post.dialect.clone_from(&field.dialect);
+        let meant = meaning.of(&post);
+        meant.field(&field.name, "") == Means::Nothing && !meant.is_control(&field.name)
+    });
     Ok(render(form, days, &fields))
 }
 

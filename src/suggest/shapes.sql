@@ -2,6 +2,7 @@
 -- value: no expression has one.
 SELECT
     name,
+    any(dialect) AS dialect,
     count() AS filled,
     uniqExact(value) AS different,
     countIf(match(value, '^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$')) AS emails,
@@ -17,13 +18,13 @@ SELECT
     countIf(lengthUTF8(value) <= 30 AND match(value, '^[\\pL\\pM][\\pL\\pM''’-]*$')) AS words,
     countIf(lowerUTF8(value) IN ('0', '1', 'on', 'off', 'yes', 'no', 'true', 'false', 'ja', 'nein', 'tak', 'nie', 'oui', 'non', 'si', 'sí', 'sim', 'não')) AS switches
 FROM (
-    SELECT toString(pair.1) AS name, trimBoth(pair.2) AS value
+    SELECT toString(pair.1) AS name, trimBoth(pair.2) AS value, dialect
     FROM (
-        SELECT arrayJoin(arrayZip(mapKeys(extra), mapValues(extra))) AS pair
+        SELECT arrayJoin(arrayZip(mapKeys(extra), mapValues(extra))) AS pair, toString(dialect) AS dialect
         FROM leads FINAL
         WHERE form = {form:String} AND event_time >= now64(3, 'UTC') - toIntervalDay({days:UInt32})
         UNION ALL
-        SELECT arrayJoin(arrayZip(mapKeys(extra), mapValues(extra))) AS pair
+        SELECT arrayJoin(arrayZip(mapKeys(extra), mapValues(extra))) AS pair, toString(dialect) AS dialect
         FROM service_contacts FINAL
         WHERE form = {form:String} AND event_time >= now64(3, 'UTC') - toIntervalDay({days:UInt32})
     )
