@@ -109,9 +109,11 @@ fn corpus() -> Vec<Vec<u8>> {
     VECTORS.lines().map(body).chain([br#"{"a":{"b":[1,"x",null]},"c":"d"}"#.to_vec()]).collect()
 }
 
-type Target<'a> = (&'static str, Box<dyn FnMut(&[u8]) + 'a>);
+type Parser<'a> = Box<dyn FnMut(&[u8]) + 'a>;
 
-fn body(kind: BodyType) -> Box<dyn FnMut(&[u8])> {
+type Target<'a> = (&'static str, Parser<'a>);
+
+fn body(kind: BodyType) -> Parser<'static> {
     Box::new(move |input| {
         if let Ok(fields) = Fields::read(&kind, input, 100) {
             let bytes: usize =
