@@ -157,6 +157,10 @@ fn fuzz(seconds: u64, seed: u64) {
     let words = Vocabulary::load("").expect("the built-in vocabulary is tested");
     let seeds = corpus();
     for (title, mut target) in targets(&words) {
+        // What is compiled at its first use (the rules of telephone numbers) is no input's cost.
+        seeds.iter().for_each(|input| target(input));
+        target(b"+48 600 100 200");
+        target(b"600 100 200");
         let mut dice = Dice(seed | 1);
         let mut pool = seeds.clone();
         let (begun, mut count, mut slowest) = (Instant::now(), 0u64, Duration::ZERO);
