@@ -108,6 +108,14 @@ pub enum FormCommand {
         #[arg(long)]
         show_values: bool,
     },
+    /// Propose a mapping for names without a meaning, from the shapes of what has arrived; no value is printed.
+    Suggest {
+        /// The form, as in sites.toml.
+        form: String,
+        /// Look back so many days.
+        #[arg(long, default_value_t = 90)]
+        days: u32,
+    },
 }
 
 /// What to do with the configuration.

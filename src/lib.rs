@@ -61,3 +61,4 @@ pub mod demo;
 pub mod quarantine;
 pub mod service;
 pub mod sql_shell;
+pub mod suggest;

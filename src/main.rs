@@ -8,7 +8,7 @@ use leadtrail::cli::{Arguments, Command, ConfigCommand, FormCommand, LinkCommand
 use leadtrail::config::Config;
 use leadtrail::receive::explain::Knowledge;
 use leadtrail::service::{self, Installation, Role};
-use leadtrail::store::engine;
+use leadtrail::store::{self, engine};
 use leadtrail::{quarantine, report, sql_shell, telemetry, tokens};
 
 fn main() -> ExitCode {
@@ -73,6 +73,17 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Config(ConfigCommand::Dialects { dialect }) => {
             let known = dialects::Dialects::load(&config.dialects_dir)?;
             answer(dialects::listing::of(&known, dialect.as_deref())?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Form(FormCommand::Suggest { form, days }) => {
+            let installation = Installation::open(config)?;
+            let (meaning, warehouse) =
+                (installation.meaning()?, installation.warehouse(Role::Ingest)?);
+            let suggested = leadtrail::suggest::suggest(warehouse.client(), &meaning, &form, days);
+            let suggested = block_on(suggested)?.map_err(|error| {
+                anyhow::anyhow!("cannot ask the warehouse: {}", store::short(&error))
+            })?;
+            answer(suggested.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(_) => {

@@ -28,7 +28,7 @@ mod click;
 mod connection;
 pub mod decisions;
 pub mod explain;
-mod fields;
+pub mod fields;
 mod form;
 mod impression;
 mod json;

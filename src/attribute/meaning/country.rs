@@ -39,11 +39,12 @@ impl Countries {
         }
         self.0.get(&folded(text)).copied().unwrap_or("")
     }
+}
 
-    /// Every name, folded.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
+/// Every name and code as people write them, in lower case.
+pub fn spellings() -> impl Iterator<Item = String> {
+    let lines = NAMES.lines().filter(|line| !line.starts_with('#'));
+    lines.flat_map(|line| line.split('\t')).map(str::to_lowercase)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use self::country::Countries;
 use self::mapping::Mapping;
+use self::name::folded;
 use self::vocabulary::Vocabulary;
 use crate::check::dialects::{Dialect, Dialects, Role};
 use crate::check::lead_field::LeadField;
@@ -156,6 +157,13 @@ impl PostMeaning<'_> {
             true => LeadField::Subject,
             false => LeadField::JobTitle,
         }
+    }
+
+    /// True for a name that the form's dialect has for itself, by the whole name.
+    pub fn is_control(&self, name: &str) -> bool {
+        let plain = folded(name);
+        let is_word = !plain.is_empty() && !plain.bytes().any(|byte| byte.is_ascii_digit());
+        is_word && self.dialect.is_some_and(|dialect| dialect.role(name) != Role::Unknown)
     }
 
     /// True for a field that the page fills by itself.

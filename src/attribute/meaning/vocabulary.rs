@@ -224,8 +224,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn built_in() -> Vocabulary {
-        Vocabulary::load("").unwrap()
+    fn built_in() -> &'static Vocabulary {
+        static BUILT_IN: std::sync::LazyLock<Vocabulary> =
+            std::sync::LazyLock::new(|| Vocabulary::load("").unwrap());
+        &BUILT_IN
     }
 
     #[test]
