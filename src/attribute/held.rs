@@ -107,6 +107,10 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    use crate::attribute::meaning::Meaning;
+    use crate::check::dialects::Dialects;
     use crate::config::Config;
     use crate::decision;
     use crate::enrich::Enricher;
@@ -115,11 +119,13 @@ mod tests {
     use crate::ids::EventId;
     use crate::keys::Keys;
     use crate::personal::PersonalText;
+    use crate::registry::Registry;
 
     struct Bench {
         enricher: Enricher,
         judge: Judge,
         keys: Keys,
+        meaning: Meaning,
         offset: u64,
         rows: Rows,
     }
@@ -127,10 +133,13 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let config = Config::load(None, std::iter::empty()).unwrap();
+            let registry = Arc::new(Registry::load("").unwrap());
+            let dialects = Arc::new(Dialects::built_in());
             Self {
                 enricher: Enricher::open(&config.enrich).unwrap(),
                 judge: Judge::new(&config.spam),
                 keys: Keys::open(tempfile::tempdir().unwrap().path()).unwrap(),
+                meaning: Meaning::open(&config.forms, dialects, registry).unwrap(),
                 offset: 0,
                 rows: Rows::default(),
             }
@@ -138,8 +147,9 @@ mod tests {
 
         fn add(&mut self, event: Event, held_before: Option<bool>) {
             let place = Place { epoch: 1, partition: 0, offset: self.offset };
-            let basis = Basis { place, keys: &self.keys, judge: &self.judge };
-            self.rows.add(self.enricher.enrich(event), basis, held_before);
+            let Self { keys, judge, meaning, enricher, rows, .. } = self;
+            let basis = Basis { place, keys, judge, meaning };
+            rows.add(enricher.enrich(event), basis, held_before);
             self.offset += 1;
         }
 
@@ -208,10 +218,11 @@ mod tests {
             let place = Place { epoch: 1, partition: 0, offset };
             let mut event = decision::event("demo".into(), decide(act), 1_790_000_900_000);
             let decision = event.decision.take().unwrap();
-            let released = (act == Act::Release).then(|| bench.enricher.enrich(lead("x")));
-            let basis = Basis { place, keys: &bench.keys, judge: &bench.judge };
-            let enriched = bench.enricher.enrich(event);
-            bench.rows.add_decision(enriched, &decision, released, basis);
+            let Bench { keys, judge, meaning, rows, enricher, .. } = &mut bench;
+            let released = (act == Act::Release).then(|| enricher.enrich(lead("x")));
+            let basis = Basis { place, keys, judge, meaning };
+            let enriched = enricher.enrich(event);
+            rows.add_decision(enriched, &decision, released, basis);
         }
         assert_eq!(bench.counts(), [1, 1, 2, 2]);
         let lead_row = &bench.rows.leads[0];
