@@ -14,6 +14,7 @@ mod click_pool;
 mod compare;
 mod dice;
 mod faults;
+mod flood;
 mod generator;
 mod histogram;
 mod lane;
@@ -79,6 +80,7 @@ fn work(command: Command) -> anyhow::Result<bool> {
             Command::Reconcile(options) => run::reconcile(options).await,
             Command::Compare(options) => compare::compare(options).await,
             Command::Queryable(options) => queryable::queryable(options).await,
+            Command::Flood(options) => flood::flood(options).await,
             Command::Bare(_) | Command::Faults(_) => {
                 unreachable!("they have runtimes of their own")
             }

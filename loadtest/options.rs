@@ -35,6 +35,8 @@ pub enum Command {
     Queryable(QueryableOptions),
     /// The bare hyper server alone: reads the body, answers 204
     Bare(BareOptions),
+    /// A form from each of ten million networks: how much memory does the edge take?
+    Flood(FloodOptions),
     /// Kill, hang, wipe and fill a whole installation under load, and reconcile after each
     Faults(FaultsOptions),
 }
@@ -216,6 +218,29 @@ pub struct BareOptions {
     /// End when standard input does
     #[arg(long, hide = true)]
     pub with_parent: bool,
+}
+
+/// How to flood.
+#[derive(Args)]
+pub struct FloodOptions {
+    /// The edge; loopback only
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub target: Target,
+    /// Its process, whose memory is looked at
+    #[arg(long)]
+    pub pid: u32,
+    /// So many addresses, each in a network of its own and each with one form
+    #[arg(long, default_value_t = 10_000_000)]
+    pub addresses: u64,
+    /// Keep-alive connections
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub connections: u16,
+    /// The form
+    #[arg(long, default_value = "contact")]
+    pub form: String,
+    /// Fails when the process ever held more than so many MiB
+    #[arg(long, default_value_t = 100)]
+    pub memory_max: u64,
 }
 
 impl LoadOptions {

@@ -103,3 +103,142 @@ impl Rows {
         self.events.push(row);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use crate::attribute::meaning::Meaning;
+    use crate::check::dialects::Dialects;
+    use crate::config::Config;
+    use crate::decision;
+    use crate::enrich::Enricher;
+    use crate::enrich::spam::Judge;
+    use crate::event::{Event, EventType, FormPost, tests::sample};
+    use crate::ids::EventId;
+    use crate::keys::Keys;
+    use crate::personal::PersonalText;
+    use crate::registry::Registry;
+
+    struct Bench {
+        enricher: Enricher,
+        judge: Judge,
+        keys: Keys,
+        meaning: Meaning,
+        offset: u64,
+        rows: Rows,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let config = Config::load(None, std::iter::empty()).unwrap();
+            let registry = Arc::new(Registry::load("").unwrap());
+            let dialects = Arc::new(Dialects::built_in());
+            Self {
+                enricher: Enricher::open(&config.enrich).unwrap(),
+                judge: Judge::new(&config.spam),
+                keys: Keys::open(tempfile::tempdir().unwrap().path()).unwrap(),
+                meaning: Meaning::open(&config.forms, dialects, registry).unwrap(),
+                offset: 0,
+                rows: Rows::default(),
+            }
+        }
+
+        fn add(&mut self, event: Event, held_before: Option<bool>) {
+            let place = Place { epoch: 1, partition: 0, offset: self.offset };
+            let Self { keys, judge, meaning, enricher, rows, .. } = self;
+            let basis = Basis { place, keys, judge, meaning };
+            rows.add(enricher.enrich(event), basis, held_before);
+            self.offset += 1;
+        }
+
+        /// Rows of leads, conversions, quarantine and events.
+        fn counts(&self) -> [usize; 4] {
+            let rows = &self.rows;
+            [rows.leads.len(), rows.conversions.len(), rows.quarantine.len(), rows.events.len()]
+        }
+    }
+
+    fn lead(trap: &str) -> Event {
+        let id = EventId::from_parts(1_790_000_000_000, 7, 9);
+        let mut event = sample(EventType::Lead, id);
+        event.client.agent =
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".into();
+        let fields = [("email", "jane@example.com"), ("_gotcha", trap)];
+        let fields =
+            fields.iter().map(|(name, value)| ((*name).to_owned(), PersonalText::new(*value)));
+        event.form = Some(FormPost {
+            form: "contact".into(),
+            fields: fields.collect(),
+            ..FormPost::default()
+        });
+        event
+    }
+
+    #[test]
+    fn a_held_lead_is_kept_whole_and_counted_nowhere() {
+        let mut bench = Bench::new();
+        bench.add(lead("x"), None);
+        assert_eq!(bench.counts(), [0, 0, 1, 1]);
+        let (held, event) = (&bench.rows.quarantine[0], &bench.rows.events[0]);
+        assert_eq!((held.state, held.score, held.version), ("held", 100, 1));
+        assert_eq!(Event::from_record(&held.payload).unwrap(), lead("x"));
+        assert_eq!(event.flags.0, [QUARANTINED]);
+        assert_eq!(event.traffic_class, TrafficClass::Suspect as i8);
+        assert_eq!(event.email_key, Key16::default(), "it identifies nobody");
+        bench.add(lead(""), None);
+        assert_eq!(bench.counts(), [1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_judged_stands() {
+        let mut bench = Bench::new();
+        bench.add(lead("x"), Some(false));
+        assert_eq!(bench.counts(), [1, 1, 0, 1]);
+        assert_eq!(bench.rows.leads[0].spam_reasons.0, ["honeypot"]);
+        bench.add(lead(""), Some(true));
+        assert_eq!(bench.counts(), [1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn a_release_gives_the_lead_that_it_would_have_been_and_a_drop_gives_none() {
+        let mut bench = Bench::new();
+        let decide = |act: Act| Decision {
+            act,
+            id: lead("x").id,
+            event_time: lead("x").event_time,
+            form: "contact".into(),
+            score: 100,
+            reasons: vec!["honeypot".into()],
+            ruleset: 1,
+            event: None,
+        };
+        for (offset, act) in [(40, Act::Release), (41, Act::Drop)] {
+            let place = Place { epoch: 1, partition: 0, offset };
+            let mut event = decision::event("demo".into(), decide(act), 1_790_000_900_000);
+            let decision = event.decision.take().unwrap();
+            let Bench { keys, judge, meaning, rows, enricher, .. } = &mut bench;
+            let released = (act == Act::Release).then(|| enricher.enrich(lead("x")));
+            let basis = Basis { place, keys, judge, meaning };
+            let enriched = enricher.enrich(event);
+            rows.add_decision(enriched, &decision, released, basis);
+        }
+        assert_eq!(bench.counts(), [1, 1, 2, 2]);
+        let lead_row = &bench.rows.leads[0];
+        assert_eq!(lead_row.event_time, Millis(1_790_000_000_000), "its first time");
+        assert_eq!((lead_row.log_offset, lead_row.id_seq, lead_row.id_node), (40, 7, 9));
+        assert_eq!(lead_row.traffic_class, "human");
+        assert_eq!(bench.rows.conversions[0].log_offset, 40, "settling sees it as new");
+        let states: Vec<_> = bench
+            .rows
+            .quarantine
+            .iter()
+            .map(|row| (row.state, row.version, row.payload.len()))
+            .collect();
+        assert_eq!(states, [("released", 3, 0), ("dropped", 2, 0)]);
+        let events: Vec<_> =
+            bench.rows.events.iter().map(|row| (row.event_type, row.status.as_str())).collect();
+        assert_eq!(events, [(8, "released"), (8, "dropped")]);
+    }
+}

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::event::Event;
+use crate::ids::EventId;
 use crate::quarantine::Which;
 use crate::report::period::{Period, Preset};
 use crate::report::question::BadQuestion;
-use crate::store::{StoreError, Warehouse};
+use crate::store::{StoreError, Warehouse, short};
 
 const LIST: &str = include_str!("list.sql");
 
@@ -73,6 +74,26 @@ impl Held {
     pub fn event(&self) -> Option<Event> {
         Event::from_record(self.payload.as_bytes()).ok()
     }
+}
+
+/// Deletes the held rows of these submissions, which were decided about: the row of the decision has no payload, and hides them already.
+/// The parts are rewritten before it ends, so that nothing of what was typed stays on the disk.
+pub async fn forget(warehouse: &Warehouse, ids: &[EventId]) -> Result<(), StoreError> {
+    // Whole numbers only, so they may be written into the statement.
+    let rows: Vec<String> = ids
+        .iter()
+        .map(|id| format!("({}, {}, {})", id.sequence(), id.node(), id.millis()))
+        .collect();
+    let sql = format!(
+        "ALTER TABLE quarantine DELETE WHERE version = 1 AND \
+         (id_seq, id_node, toUnixTimestamp64Milli(event_time) + received_lag_ms) IN ({}) SETTINGS mutations_sync = 1",
+        rows.join(", ")
+    );
+    let done = warehouse.client().query(&sql).execute().await;
+    done.map_err(|error| StoreError::Transient {
+        action: "deleting what was decided about".to_owned(),
+        reason: short(&error),
+    })
 }
 
 /// Asks.

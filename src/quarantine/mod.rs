@@ -228,7 +228,7 @@ async fn decide_on(
         found = ask::held(warehouse, &decide.which.filter(LIMIT_MAX)?).await?;
     }
     let row_count = found.first().map_or(0, |held| held.row_count);
-    let mut done = 0;
+    let mut done = Vec::new();
     for held in &found {
         if held.state != "held" {
             print::already(held);
@@ -240,15 +240,19 @@ async fn decide_on(
                 held.id
             )));
         };
+        let id = event.id;
         if !decide.dry_run {
             let order = order(act, held, event);
             send::order(decide.ops.unwrap_or(ops), keys, &order)?;
         }
         print::decided(act, held, decide.dry_run);
-        done += 1;
+        done.push(id);
     }
-    print::total(act, done, row_count, decide);
-    Ok(done > 0)
+    print::total(act, done.len(), row_count, decide);
+    if !decide.dry_run && !done.is_empty() {
+        ask::forget(warehouse, &done).await?;
+    }
+    Ok(!done.is_empty())
 }
 
 /// The event that says so.

@@ -214,15 +214,14 @@ fn denied(over: Standing, refusal: Refusal) -> Denied {
     Denied { refusal, retry_after_s: Some(over.reset_s), missing: Vec::new() }
 }
 
-/// The network first, then the site, then the form: who is over a limit must not use up what others share. Which form a vendor's
-/// path is for is known only when the body was read.
+/// The network first, then the form, then the site: who is over a limit must not use up what others share, so a flood of one form
+/// leaves the site's others alone. Which form a vendor's path is for is known only when the body was read.
 fn check_limits(visit: &Visit<'_>, address: Address<'_>) -> Limited {
     visit.standing.map_or(Ok(()), within)?;
-    within(visit.edge.limits.site(&address.site().name))?;
-    match address {
-        Address::Own(form, _) => within(visit.edge.limits.form(&form.name)),
-        Address::Vendor(_) => Ok(()),
+    if let Address::Own(form, _) = address {
+        within(visit.edge.limits.form(&form.name))?;
     }
+    within(visit.edge.limits.site(&address.site().name))
 }
 
 async fn post(

@@ -27,6 +27,7 @@ mod forms;
 mod golden;
 mod pixels;
 mod replies;
+mod spam;
 mod tallies;
 mod wire;
 

@@ -114,6 +114,11 @@ async fn spam_is_answered_like_success_held_and_released_as_a_lead_with_its_firs
         "[('released',1,['honeypot']),('dropped',1,['honeypot'])]"
     );
 
+    let kept = format!(
+        "SELECT count() FROM quarantine WHERE payload != '' AND toString(event_id) IN ('{id}', '{dropped_id}')"
+    );
+    assert_eq!(number(client, &kept).await, 0, "not even where FINAL would hide it");
+
     // Once more changes nothing; nor does the held row when it comes again, as a replay brings it.
     said(&installation, &["quarantine", "release", &id], 1);
     let again = format!(
