@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::deliver::command::WebhookCommand;
 use crate::quarantine::QuarantineCommand;
 use crate::report::command::ReportArguments;
 use crate::sql_shell::SqlArguments;
@@ -45,6 +46,9 @@ pub enum Command {
     /// Look at what was held as spam, and decide about it.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// See where new leads go, and send again what did not get there.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Ask ClickHouse in SQL, as the analyst.
     Sql(SqlArguments),
     /// Make links for mails.

@@ -14,6 +14,7 @@
 //!        : (ClickHouse)
 //!     settle    what changed           -> who earned the conversion
 //!     report    Question               -> Answer
+//!     deliver   a settled lead         -> a signed POST, a mail
 //! ```
 //!
 //! An answer other than a refusal means that the event is durable: on Kafka with `acks=all`, or in the journal. Each
@@ -54,6 +55,8 @@ pub mod store;
 pub mod settle;
 
 pub mod report;
+
+pub mod deliver;
 
 // The program around it.
 pub mod cli;

@@ -9,7 +9,7 @@ use leadtrail::config::Config;
 use leadtrail::receive::explain::Knowledge;
 use leadtrail::service::{self, Installation, Role};
 use leadtrail::store::{self, engine};
-use leadtrail::{quarantine, report, sql_shell, telemetry, tokens};
+use leadtrail::{deliver, quarantine, report, sql_shell, telemetry, tokens};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -61,6 +61,12 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let ops = installation.config.ops.listen;
             block_on(quarantine::run(&command, &warehouse, &installation.keys, ops))
         }
+        Command::Webhook(command) => {
+            let installation = Installation::open(config)?;
+            let endpoints = installation.endpoints()?;
+            let warehouse = || installation.warehouse(Role::Ingest);
+            block_on(deliver::command::run(&command, &endpoints, warehouse))?
+        }
         Command::Sql(query) => {
             let installation = Installation::open(config)?;
             let warehouse = installation.warehouse(Role::Analyst)?;
@@ -87,7 +93,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(_) => {
-            Installation::open(config)?.meaning()?;
+            let installation = Installation::open(config)?;
+            installation.meaning()?;
+            installation.endpoints()?;
             answer("configuration and sites are right");
             Ok(ExitCode::SUCCESS)
         }

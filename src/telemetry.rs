@@ -185,6 +185,19 @@ metrics! {
     SETTLE_SUCCESS Settle Gauge "leadtrail_settle_last_success_timestamp_seconds" []
         "When a run of this process last succeeded, in seconds since 1970; 0: never yet";
 
+    DELIVER_ATTEMPTS Settle Counter "leadtrail_deliver_attempts" ["endpoint", "outcome"]
+        "Attempts to deliver a lead, by what came of them: delivered, or why not";
+    DELIVER_AFTER Settle Histogram "leadtrail_deliver_delivered_after_seconds" []
+        "From a lead's receipt until an endpoint had it";
+    DELIVER_PENDING Settle Gauge "leadtrail_deliver_pending" ["endpoint"]
+        "Leads that the endpoint has not got yet, as far as memory holds them (10,000)";
+    DELIVER_OLDEST Settle Gauge "leadtrail_deliver_oldest_seconds" ["endpoint"]
+        "How long the endpoint's oldest pending lead has been due; 0: none is";
+    DELIVER_GIVEN_UP Settle Counter "leadtrail_deliver_given_up" ["endpoint"]
+        "Deliveries that were given up";
+    DELIVER_DISABLED Settle Gauge "leadtrail_deliver_disabled" ["endpoint"]
+        "1 while nothing is sent to the endpoint: it answered 410, or took nothing until its leads were given up";
+
     ENGINE_UP Engine Gauge "leadtrail_engine_up" []
         "1 while the embedded engine's process runs";
     ENGINE_RESTARTS Engine Counter "leadtrail_engine_restarts" []

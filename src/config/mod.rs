@@ -60,6 +60,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub consumer: Consumer,
     pub settle: Settle,
+    pub deliver: Deliver,
     pub warehouse: Warehouse,
     pub engine: Engine,
     pub enrich: Enrich,
@@ -105,6 +106,9 @@ sections! {
     }
     Consumer { batch_rows_max: usize, batch_bytes_max: usize, batch_age_ms: u64, ops_listen: SocketAddr }
     Settle { interval_ms: u64, click_window_days: u32, repeat_window_minutes: u32, ops_listen: SocketAddr }
+    Deliver {
+        file: String, retry_first_ms: u64, retry_longest_ms: u64, give_up_hours: u32, timeout_ms: u64,
+    }
     Warehouse {
         url: String, database: String, user: String, password_file: String, analyst_user: String, analyst_password_file: String,
         ca_file: String, timeout_ms: u64,
@@ -181,6 +185,10 @@ impl Config {
             ("limits.global_burst", u64::from(self.limits.global_burst)),
             ("consumer.batch_rows_max", self.consumer.batch_rows_max as u64),
             ("settle.interval_ms", self.settle.interval_ms),
+            ("deliver.retry_first_ms", self.deliver.retry_first_ms),
+            ("deliver.retry_longest_ms", self.deliver.retry_longest_ms),
+            ("deliver.give_up_hours", u64::from(self.deliver.give_up_hours)),
+            ("deliver.timeout_ms", self.deliver.timeout_ms),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(wrong(format!("config: {key} is 0; give a number of at least 1")));

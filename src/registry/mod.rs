@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 pub use kinds::{Affiliate, CountryCode, Files, Form, Link, Mailing, Offer, Site, VisitorMode};
 
-use self::checks::{by_name, by_number, explain};
+pub(crate) use self::checks::explain;
+use self::checks::{by_name, by_number};
 use self::kinds::File;
 use crate::config::ConfigError;
 

@@ -20,6 +20,8 @@ use crate::check::dialects::doors::Doors;
 use crate::config::{Config, Home, Kafka};
 use crate::consume::health::Health;
 use crate::consume::{self, Pipeline};
+use crate::deliver::endpoints::{self, Endpoint};
+use crate::deliver::{self, Deliverer};
 use crate::enrich::Enricher;
 use crate::enrich::spam::Judge;
 use crate::ids::now_millis;
@@ -119,6 +121,13 @@ impl Installation {
 
 /// How long the end waits for blocking threads: one may hang in a request that its broker never answers.
 pub const THREADS_END_MAX: Duration = Duration::from_secs(5);
+
+impl Installation {
+    /// Where new leads go.
+    pub fn endpoints(&self) -> Result<Vec<Endpoint>> {
+        Ok(endpoints::load(&self.config.deliver.file, &self.registry)?)
+    }
+}
 
 /// A runtime with named threads; 0 threads means one for each core.
 pub fn runtime(name: &'static str, threads: usize) -> Result<Runtime> {
@@ -284,6 +293,7 @@ impl Consumer {
 pub struct Settle {
     settler: Settler,
     versions: Versions,
+    deliverer: Deliverer,
 }
 
 impl Settle {
@@ -297,23 +307,40 @@ impl Settle {
         let client = warehouse.client().clone();
         let settler = Settler::new(client, &installation.registry, settle::Settings::of(config));
         settler.health().register(metrics);
+        let deliverer = Deliverer::new(
+            warehouse.clone(),
+            installation.endpoints()?,
+            deliver::Settings::of(config),
+            settler.health(),
+        );
+        deliverer.health().register(metrics);
         let versions = match config.log.home {
             Home::Disk => Versions::Counter(Counter::open(&config.data_dir)?),
             Home::Kafka => Versions::Election(Election::join(&config.kafka)?),
         };
-        Ok(Self { settler, versions })
+        Ok(Self { settler, versions, deliverer })
     }
 
     /// What `/ready` asks.
     pub fn checks(&self) -> Vec<Check> {
-        let health = self.settler.health();
-        let run = move || health.ready();
-        vec![Check { name: "settle", run: Box::new(run) }]
+        let (health, delivery) = (self.settler.health(), self.deliverer.health());
+        vec![
+            Check { name: "settle", run: Box::new(move || health.ready()) },
+            Check { name: "deliver", run: Box::new(move || delivery.ready()) },
+        ]
     }
 
-    /// Settles until the stop.
+    /// Settles, and delivers what is settled, until the stop.
     pub async fn run(mut self, stop: Stop) {
+        // Before anything is settled: a new endpoint shall get the first lead too.
+        if let Err(error) = self.deliverer.begin().await {
+            tracing::warn!(%error, "deliver: new endpoints begin when the warehouse is there");
+        }
+        let delivering = tokio::spawn(self.deliverer.run(stop.clone()));
         settle::run_loop(&self.settler, &mut self.versions, &stop).await;
+        if let Err(error) = delivering.await {
+            tracing::error!(%error, "delivering panicked");
+        }
     }
 
     /// Settles what there is, and says what it did.

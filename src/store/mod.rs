@@ -8,7 +8,7 @@ pub mod engine;
 pub mod native;
 pub mod rows;
 pub mod schema;
-mod tls;
+pub mod tls;
 
 use std::time::Duration;
 

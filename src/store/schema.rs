@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::config::Config;
 
 /// The files, in order. A file that was ever released is never edited: changes come as a new file.
-const FILES: [(&str, &str); 7] = [
+const FILES: &[(&str, &str)] = &[
     ("001_facts.sql", include_str!("../../deploy/schema/001_facts.sql")),
     ("002_settled.sql", include_str!("../../deploy/schema/002_settled.sql")),
     ("003_checks.sql", include_str!("../../deploy/schema/003_checks.sql")),
@@ -17,6 +17,7 @@ const FILES: [(&str, &str); 7] = [
     ("005_quarantine.sql", include_str!("../../deploy/schema/005_quarantine.sql")),
     ("006_refusals.sql", include_str!("../../deploy/schema/006_refusals.sql")),
     ("006_submissions.sql", include_str!("../../deploy/schema/006_submissions.sql")),
+    ("007_deliveries.sql", include_str!("../../deploy/schema/007_deliveries.sql")),
 ];
 
 /// Characters of a server's error that are told.
@@ -93,7 +94,7 @@ pub async fn apply(client: &Client, dialect: &Dialect) -> Result<Vec<&'static st
     let applied = read_applied(client, dialect).await?;
     check_known(&applied)?;
     let mut fresh = Vec::new();
-    for (name, text) in FILES {
+    for &(name, text) in FILES {
         if applied.iter().any(|file| file.name == name) {
             continue;
         }

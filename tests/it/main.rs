@@ -9,6 +9,7 @@
 mod env;
 
 mod browser;
+mod deliver;
 mod docs;
 mod engine;
 mod receive;
