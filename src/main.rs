@@ -6,6 +6,7 @@ use clap::Parser as _;
 use leadtrail::check::dialects;
 use leadtrail::cli::{Arguments, Command, ConfigCommand, FormCommand, LinkCommand, SchemaCommand};
 use leadtrail::config::Config;
+use leadtrail::receive::explain::Knowledge;
 use leadtrail::service::{self, Installation, Role};
 use leadtrail::store::engine;
 use leadtrail::{deliver, quarantine, report, sql_shell, telemetry, tokens};
@@ -97,9 +98,12 @@ fn explain(config: Config, show_values: bool) -> anyhow::Result<ExitCode> {
     let installation = Installation::open(config)?;
     let text = leadtrail::receive::explain::request(
         &request,
-        &installation.registry,
-        &installation.doors,
-        &installation.config,
+        &Knowledge {
+            registry: &installation.registry,
+            doors: &installation.doors,
+            meaning: &installation.meaning()?,
+            config: &installation.config,
+        },
         show_values,
     )?;
     answer(text.trim_end());

@@ -69,6 +69,11 @@ pub fn of(enriched: &Enriched, basis: Basis<'_>) -> Option<Lead> {
     Some(lead)
 }
 
+/// Whether a post would be held as spam, before it is an event. What only a running edge's memory knows is not in it.
+pub fn preview(form: &FormPost, flags: &[String], meaning: &Meaning, judge: &Judge) -> Judgement {
+    read(form, meaning).judged(&form.fields, flags, judge)
+}
+
 fn read(form: &FormPost, meaning: &Meaning) -> Lead {
     let mut lead = Lead {
         values: vec![PersonalText::default(); LeadField::ALL.len()],
@@ -185,6 +190,15 @@ impl Lead {
     /// Whether it is spam.
     pub fn judge(&self, event: &Event, judge: &Judge) -> Judgement {
         let fields = event.form.as_ref().map_or(&[][..], |form| &form.fields);
+        self.judged(fields, &event.flags, judge)
+    }
+
+    fn judged(
+        &self,
+        fields: &[(String, PersonalText)],
+        flags: &[String],
+        judge: &Judge,
+    ) -> Judgement {
         let names = [LeadField::FirstName, LeadField::LastName, LeadField::FullName];
         let said = Said {
             names: names.map(|field| self.value(field)),
@@ -194,7 +208,7 @@ impl Lead {
             message: self.value(LeadField::Message),
             extra: &self.extra,
         };
-        judge.judge(fields, &said, &event.flags)
+        judge.judge(fields, &said, flags)
     }
 
     /// The fields without a column, by their canonical names.

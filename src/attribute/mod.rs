@@ -8,6 +8,8 @@ mod held;
 mod lead;
 pub mod meaning;
 
+pub use lead::preview as spam_preview;
+
 use std::collections::HashSet;
 
 use crate::attribute::lead::Lead;

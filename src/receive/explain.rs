@@ -8,11 +8,15 @@ use std::fmt::Write as _;
 
 use comfy_table::{Table, TableStyle};
 
+use crate::attribute::meaning::{Meaning, Means};
+use crate::attribute::spam_preview;
 use crate::check::Refusal;
 use crate::check::dialects::doors::{Chosen, Door, Doors, Reason};
 use crate::check::dialects::{Dialect, Role};
 use crate::check::spam;
 use crate::config::Config;
+use crate::enrich::spam::Judge;
+use crate::event::FormPost;
 use crate::personal::{Email, PersonalText};
 use crate::receive::fields::BodyType;
 use crate::receive::reply::Form;
@@ -20,6 +24,19 @@ use crate::receive::submission::{self, Address, Fate, Message, Submission, Witne
 use crate::receive::vendor_reply::Speech;
 use crate::registry::Registry;
 use crate::report::text::plain;
+
+/// What a request is explained with.
+#[derive(Clone, Copy)]
+pub struct Knowledge<'a> {
+    /// Sites and forms.
+    pub registry: &'a Registry,
+    /// The vendors' paths.
+    pub doors: &'a Doors,
+    /// What names mean.
+    pub meaning: &'a Meaning,
+    /// Caps and weights.
+    pub config: &'a Config,
+}
 
 /// A request, read.
 struct Request<'a> {
@@ -65,43 +82,60 @@ impl<'a> Request<'a> {
 }
 
 /// What became of each field.
-struct Notes<'a> {
-    dialect: &'a Dialect,
-    doors: &'a Doors,
-    rows: Vec<[String; 4]>,
-    show_values: bool,
-}
+#[derive(Default)]
+struct Notes(Vec<(String, String, Role, Fate)>);
 
-impl Witness for Notes<'_> {
+impl Witness for Notes {
     fn takes(&mut self, name: &str, _: &str) -> bool {
         name == spam::RENDERED_FIELD || spam::is_captcha_token(name)
     }
 
     fn field(&mut self, name: &str, value: &str, role: Role, fate: Fate) {
-        let column = self.dialect.column_of(name);
-        let becomes = match (fate, column) {
-            (Fate::Kept, Some(column)) => format!("leads.{}", column.name()),
-            (Fate::Kept, None) => "leads.extra, unless its name is a common one".to_owned(),
-            (Fate::Cut, _) => "leads.extra, without the address".to_owned(),
-            (Fate::Origin, _) => "events: where the visitor came from".to_owned(),
-            (Fate::Followed, _) => "the way back".to_owned(),
-            (Fate::Dropped, _) => "nothing: never stored".to_owned(),
-        };
-        let becomes = match role {
-            Role::Kept | Role::Page | Role::Context | Role::Honeypot if fate == Fate::Kept => {
-                "leads.extra".to_owned()
-            }
-            _ => becomes,
-        };
-        let rule = self.doors.dialects.rule_for(self.dialect, name);
-        let why = match (fate, rule) {
-            (Fate::Dropped, None) => "a captcha's answer, or the time of rendering".to_owned(),
-            (Fate::Origin, None) => "a click id, campaign value or sub id".to_owned(),
-            (_, Some(rule)) => rule,
-            (_, None) => "no rule of the dialect's".to_owned(),
-        };
-        let shown = if self.show_values { plain(value) } else { masked(value) };
-        self.rows.push([plain(name), shown, becomes, why]);
+        self.0.push((name.to_owned(), value.to_owned(), role, fate));
+    }
+}
+
+impl Notes {
+    /// Name, value, what it becomes, and why.
+    fn table(&self, knowledge: Knowledge<'_>, post: &FormPost, show_values: bool) -> Table {
+        let mut table = Table::new();
+        table.load_style(TableStyle::new());
+        table.set_header(["field", "value", "becomes", "because of"]);
+        let dialects = &knowledge.doors.dialects;
+        let meaning = knowledge.meaning.of(post);
+        for (name, value, role, fate) in &self.0 {
+            let means = meaning.field(name, value);
+            let of_dialect = dialects.get(&post.dialect);
+            let rule = of_dialect.and_then(|dialect| dialects.rule_for(dialect, name));
+            let why = match (fate, rule, means, role) {
+                (Fate::Dropped, None, ..) => {
+                    "a captcha's answer, or the time of rendering".to_owned()
+                }
+                (Fate::Origin, None, ..) => "a click id, campaign value or sub id".to_owned(),
+                (_, Some(rule), ..) => rule,
+                (_, None, Means::Nothing, Role::ReturnUrl) => "a return URL by its name".to_owned(),
+                (_, None, Means::Nothing, _) => "no rule knows it".to_owned(),
+                (_, None, ..) => "the form's mapping, or the common words".to_owned(),
+            };
+            let shown = if show_values { plain(value) } else { masked(value) };
+            table.add_row([plain(name), shown, becomes(*fate, means, value), why]);
+        }
+        table
+    }
+}
+
+fn becomes(fate: Fate, means: Means, value: &str) -> String {
+    match (fate, means) {
+        (Fate::Kept, Means::Field(field)) if !value.trim().is_empty() => field.name().to_owned(),
+        (Fate::Kept, Means::Consent { channel, wanted }) => {
+            let word = if wanted { "wants" } else { "doesn't want" };
+            format!("consent: {word} {channel}")
+        }
+        (Fate::Kept, _) => "extra".to_owned(),
+        (Fate::Cut, _) => "extra, without the address".to_owned(),
+        (Fate::Origin, _) => "where the visitor came from".to_owned(),
+        (Fate::Followed, _) => "the way back".to_owned(),
+        (Fate::Dropped, _) => "nothing: never stored".to_owned(),
     }
 }
 
@@ -122,11 +156,10 @@ fn masked(value: &str) -> String {
 /// When it is no request.
 pub fn request(
     bytes: &[u8],
-    registry: &Registry,
-    doors: &Doors,
-    config: &Config,
+    knowledge: &Knowledge<'_>,
     show_values: bool,
 ) -> anyhow::Result<String> {
+    let Knowledge { registry, doors, .. } = *knowledge;
     let request = Request::parse(bytes)?;
     let mut text = String::new();
     let _ = writeln!(
@@ -154,7 +187,7 @@ pub fn request(
         }
     };
     tell_door(&mut text, &address, vendor.as_ref(), doors);
-    match tell_rest(&mut text, &request, address, doors, config, show_values) {
+    match tell_rest(&mut text, &request, address, *knowledge, show_values) {
         Ok(()) => {}
         Err(refusal) => {
             let _ = writeln!(
@@ -187,10 +220,10 @@ fn tell_rest(
     text: &mut String,
     request: &Request<'_>,
     address: Address<'_>,
-    doors: &Doors,
-    config: &Config,
+    knowledge: Knowledge<'_>,
     show_values: bool,
 ) -> Result<(), Refusal> {
+    let Knowledge { doors, config, .. } = knowledge;
     let kind = match request.method {
         "GET" => None,
         _ => Some(BodyType::parse(request.header("content-type"))?),
@@ -210,15 +243,29 @@ fn tell_rest(
     let (chosen, fields) = submission::read(address, &message, doors, config.edge.fields_max)?;
     let dialect = doors.dialects.at(chosen.dialect);
     tell_choice(text, &chosen, dialect);
-    let mut notes = Notes { dialect, doors, rows: Vec::new(), show_values };
-    let sorted = submission::sort(&chosen, fields, &message, dialect, &mut notes);
-    let mut table = Table::new();
-    table.load_style(TableStyle::new());
-    table.set_header(["field", "value", "becomes", "because of"]);
-    table.add_rows(notes.rows);
+    let mut notes = Notes::default();
+    let mut sorted = submission::sort(&chosen, fields, &message, dialect, &mut notes);
+    let mut post = FormPost {
+        form: chosen.form.name.clone(),
+        dialect: dialect.name().to_owned(),
+        ..FormPost::default()
+    };
+    if let Ok(submission) = &mut sorted {
+        post.fields = std::mem::take(&mut submission.fields);
+    }
+    let table = notes.table(knowledge, &post, show_values);
     match sorted {
         Ok(submission) => {
             tell_outcome(text, &submission);
+            let judge = Judge::new(&config.spam);
+            let flags = submission.trail.flags.words();
+            let judged = spam_preview(&post, &flags, knowledge.meaning, &judge);
+            let fate = if judged.hold { "held in quarantine" } else { "let through" };
+            let why = match judged.reasons.is_empty() {
+                true => String::new(),
+                false => format!(" ({})", judged.reasons.join(", ")),
+            };
+            let _ = writeln!(text, "spam     score {}, {fate}{why}", judged.score);
             let _ = writeln!(text, "\n{table}\n");
             tell_answer(text, request, &chosen, dialect, submission, kind == Some(BodyType::Json));
             Ok(())
@@ -319,11 +366,19 @@ mod tests {
     const SITES: &str = "[[site]]\nname = \"shop\"\nvisitor = \"none\"\norigins = [\"https://www.shop.example\"]\nhosts = [\"forms.example\"]\n\
         [[form]]\nname = \"contact\"\nsite = \"shop\"\n";
 
-    fn explained(saved: &str, show_values: bool) -> String {
+    fn try_to_explain(saved: &str, show_values: bool) -> anyhow::Result<String> {
         let config = Config::load(None, std::iter::empty()).unwrap();
-        let registry = Registry::parse(SITES, "test").unwrap();
-        let doors = Doors::new(&registry, Arc::new(Dialects::built_in())).unwrap();
-        request(saved.as_bytes(), &registry, &doors, &config, show_values).unwrap()
+        let registry = Arc::new(Registry::parse(SITES, "test").unwrap());
+        let dialects = Arc::new(Dialects::built_in());
+        let doors = Doors::new(&registry, dialects.clone()).unwrap();
+        let meaning = Meaning::open(&config.forms, dialects, registry.clone()).unwrap();
+        let (registry, doors, meaning) = (&*registry, &doors, &meaning);
+        let knowledge = Knowledge { registry, doors, meaning, config: &config };
+        request(saved.as_bytes(), &knowledge, show_values)
+    }
+
+    fn explained(saved: &str, show_values: bool) -> String {
+        try_to_explain(saved, show_values).unwrap()
     }
 
     const LEAD: &str = "POST /servlet/servlet.WebToLead?encoding=UTF-8 HTTP/1.1\nHost: forms.example\nAccept: text/html\n\
@@ -338,7 +393,7 @@ mod tests {
             "dialect  salesforce_lead (Salesforce Web-to-Lead): by the path",
             "event    lead",
             "flags    required_missing",
-            "leads.last_name",
+            "spam     score 0, let through",
             "salesforce_lead: aliases.last_name \"last_name\"",
             "generic: controls.dropped \"g-recaptcha-response\"",
             "nothing: never stored",
@@ -371,9 +426,6 @@ mod tests {
             {\"fields\":[{\"name\":\"email\",\"value\":\"jane@example.com\"}]}";
         let text = explained(json, false);
         assert!(text.contains("answer   200, as the vendor would: {\"inlineMessage\""), "{text}");
-        let config = Config::load(None, std::iter::empty()).unwrap();
-        let registry = Registry::parse(SITES, "test").unwrap();
-        let doors = Doors::new(&registry, Arc::new(Dialects::built_in())).unwrap();
-        assert!(request(b"", &registry, &doors, &config, false).is_err());
+        assert!(try_to_explain("", false).is_err());
     }
 }

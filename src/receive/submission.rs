@@ -204,6 +204,7 @@ struct Sorting<'a> {
     page: Option<String>,
     event: Option<EventType>,
     columns: Vec<LeadField>,
+    requires: bool,
     filled: bool,
 }
 
@@ -229,6 +230,7 @@ pub fn sort(
         page: None,
         event: None,
         columns: Vec::new(),
+        requires: !chosen.form.required.is_empty(),
         filled: posted.flags.has(Flag::FileSkipped),
     };
     if !chosen.registered && chosen.id_in_path {
@@ -282,7 +284,8 @@ impl Sorting<'_> {
             Role::Honeypot if value.trim() == "false" => {}
             Role::Honeypot => self.trail.flags.set(Flag::Honeypot),
             Role::Column(column) => self.columns.push(column),
-            Role::Unknown => self.columns.extend(by_its_own_name(name)),
+            // Only where somebody asks: other forms need not look.
+            Role::Unknown if self.requires => self.columns.extend(by_its_own_name(name)),
             _ => {}
         }
         if self.event.is_none() && role != Role::Honeypot {
@@ -380,9 +383,11 @@ impl Sorting<'_> {
     }
 }
 
-/// The canonical field that a name says by itself.
+/// The canonical field that a name says by itself, however it is written: `E-Mail`, `firstName`.
 fn by_its_own_name(name: &str) -> Option<LeadField> {
-    LeadField::parse(&name.trim().to_ascii_lowercase().replace([' ', '-'], "_"))
+    let plain = |text: &str| text.replace([' ', '-', '_'], "").to_ascii_lowercase();
+    let name = plain(name);
+    LeadField::ALL.iter().copied().find(|field| plain(field.name()) == name)
 }
 
 /// True for text that is an address, or looks enough like one.
