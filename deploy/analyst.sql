@@ -8,6 +8,7 @@ CREATE SETTINGS PROFILE IF NOT EXISTS leadtrail_analyst SETTINGS
 CREATE USER IF NOT EXISTS leadtrail_analyst IDENTIFIED WITH sha256_password BY 'change me' SETTINGS PROFILE 'leadtrail_analyst';
 GRANT SHOW, SELECT, dictGet ON leadtrail.* TO leadtrail_analyst;
 REVOKE SHOW, SELECT, dictGet ON leadtrail.leads FROM leadtrail_analyst;
+REVOKE SHOW, SELECT, dictGet ON leadtrail.lead_profiles FROM leadtrail_analyst;
 REVOKE SHOW, SELECT, dictGet ON leadtrail.purchases FROM leadtrail_analyst;
 REVOKE SHOW, SELECT, dictGet ON leadtrail.service_contacts FROM leadtrail_analyst;
 REVOKE SHOW, SELECT, dictGet ON leadtrail.notes FROM leadtrail_analyst;
