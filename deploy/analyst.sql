@@ -14,4 +14,3 @@ REVOKE SHOW, SELECT, dictGet ON leadtrail.service_contacts FROM leadtrail_analys
 REVOKE SHOW, SELECT, dictGet ON leadtrail.notes FROM leadtrail_analyst;
 REVOKE SHOW, SELECT, dictGet ON leadtrail.quarantine FROM leadtrail_analyst;
 REVOKE SHOW, SELECT, dictGet ON leadtrail.dead_letters FROM leadtrail_analyst;
-REVOKE SHOW, SELECT, dictGet ON leadtrail.lead_profiles FROM leadtrail_analyst;
