@@ -299,7 +299,10 @@ async fn over_the_limit_a_form_is_told_when_to_come_back() {
     let wait: u32 = limited.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=61).contains(&wait), "{wait}");
     assert_eq!(running.events().len(), 3);
-    let running = start(|config| config.limits.form_burst = 1).await;
+    let running = start(|config| {
+        (config.limits.form_per_minute, config.limits.form_burst) = (1, 1);
+    })
+    .await;
     assert_eq!(running.post("/f/contact", URLENCODED, b"a=1", &[]).await.status, 200);
     let limited =
         running.post("/f/contact", URLENCODED, b"a=1", &["accept: application/json"]).await;
