@@ -1,4 +1,4 @@
-//! Secrets and signatures of webhooks, after Standard Webhooks (https://www.standardwebhooks.com).
+//! Secrets and signatures of webhooks, after Standard Webhooks (<https://www.standardwebhooks.com>).
 //!
 //! In: `whsec_` and base64, one a line; an id, a time and a body. Out: the header `webhook-signature`. Refuses: a secret that is too short to
 //! be one. Promises: several secrets give several signatures, newest first, so that a secret can be changed without losing a delivery;

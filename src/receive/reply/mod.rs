@@ -169,7 +169,7 @@ pub fn robots() -> Reply {
     plain(StatusCode::OK, "User-agent: *\nDisallow: /\n", "text/plain")
 }
 
-/// Adds `Allow` to a [`Refusal::MethodNotAllowed`].
+/// Adds `Allow` to a [`crate::check::Refusal::MethodNotAllowed`].
 pub fn allow(reply: &mut Reply, methods: &'static str) {
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
 }
