@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::deliver::command::WebhookCommand;
+use crate::links::arguments::LinkCommand;
 use crate::quarantine::QuarantineCommand;
 use crate::report::command::ReportArguments;
 use crate::sql_shell::SqlArguments;
@@ -51,7 +52,7 @@ pub enum Command {
     Webhook(WebhookCommand),
     /// Ask ClickHouse in SQL, as the analyst.
     Sql(SqlArguments),
-    /// Make links for mails.
+    /// Make, change, sign and switch off links.
     #[command(subcommand)]
     Link(LinkCommand),
     /// Ask what forms mean.
@@ -88,19 +89,6 @@ pub enum SchemaCommand {
     Apply,
     /// Say whether the database is of this program's version.
     Check,
-}
-
-/// What to do with links.
-#[derive(Debug, Subcommand)]
-pub enum LinkCommand {
-    /// Print the address of an open pixel for one recipient of a mailing.
-    Open {
-        /// The mailing's name, as in sites.toml.
-        mailing: String,
-        /// Your own reference to the recipient (not an address: it is hashed, but a number is safer); `-` reads it from
-        /// standard input.
-        recipient: String,
-    },
 }
 
 /// What to ask of forms.

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, EventType, SCHEMA_VERSION, SourceKind};
-use crate::ids::EventId;
+use crate::ids::{EventId, RecipientKey};
 
 /// What becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,7 @@ pub fn event(site: String, decision: Decision, now_ms: i64) -> Event {
         form: None,
         worth: None,
         flags: Vec::new(),
+        recipient: RecipientKey::default(),
         decision: Some(decision),
     }
 }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Decision;
-use crate::ids::{DayHash, EventId, SubmissionKey, VisitorId};
+use crate::ids::{DayHash, EventId, RecipientKey, SubmissionKey, VisitorId};
 use crate::money::{Amount, Currency};
 use crate::personal::{CutAddress, PersonalText};
 use crate::tokens::ClickClaim;
@@ -255,6 +255,9 @@ pub struct Event {
     /// A conversion's worth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worth: Option<Worth>,
+    /// The recipient of the mail that this came from.
+    #[serde(default, skip_serializing_if = "RecipientKey::is_none")]
+    pub recipient: RecipientKey,
     /// What a person decided about a submission that was held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
@@ -380,6 +383,7 @@ pub(crate) mod tests {
             client: Client::default(),
             form: None,
             worth: None,
+            recipient: RecipientKey::default(),
             decision: None,
             flags: Vec::new(),
         }

@@ -70,6 +70,9 @@ fn whole(json: &mut Json, event: &Event) {
             json.key("worth").object(|json| worth(json, claim));
             json.comma();
         }
+        if !event.recipient.is_none() {
+            json.key("recipient").hex(&event.recipient.0.to_be_bytes());
+        }
         if let Some(decided) = &event.decision {
             json.key("decision").object(|json| decision(json, decided));
             json.comma();

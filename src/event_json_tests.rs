@@ -1,7 +1,7 @@
 //! Events of every shape, against serde.
 
 use super::*;
-use crate::ids::{DayHash, EventId, SubmissionKey, VisitorId};
+use crate::ids::{DayHash, EventId, RecipientKey, SubmissionKey, VisitorId};
 use crate::money::Currency;
 use crate::personal::{ClientIp, PersonalText};
 use proptest::collection::vec;
@@ -116,6 +116,7 @@ fn events() -> impl Strategy<Value = Event> {
             event.site = head.3;
             event.event_time = head.4;
             event.claimed_time = head.5;
+            event.recipient = RecipientKey(visitor.1 & 0xffff);
             event.visitor = match visitor.2 {
                 0 => VisitorId::NONE,
                 1 => VisitorId::from_day_hash(DayHash(visitor.1)),

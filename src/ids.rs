@@ -226,6 +226,35 @@ keyed_hash!(
     "a submission's key is 16 hexadecimal digits"
 );
 
+/// A keyed hash of the sender's own name for the recipient of a mail; zero where there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct RecipientKey(pub u64);
+
+impl RecipientKey {
+    /// True when there is none.
+    pub fn is_none(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for RecipientKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for RecipientKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RecipientKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        DayHash::deserialize(deserializer).map(|hash| Self(hash.0))
+    }
+}
+
 fn hex_u128(text: &str) -> Option<u128> {
     let plain = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     plain.then(|| u128::from_str_radix(text, 16).ok()).flatten()

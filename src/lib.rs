@@ -28,6 +28,7 @@ mod event_json;
 pub mod ids;
 pub mod keys;
 pub mod language;
+pub mod links;
 pub mod money;
 pub mod ops;
 pub mod personal;

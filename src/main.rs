@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use leadtrail::check::dialects;
-use leadtrail::cli::{Arguments, Command, ConfigCommand, FormCommand, LinkCommand, SchemaCommand};
+use leadtrail::cli::{Arguments, Command, ConfigCommand, FormCommand, SchemaCommand};
 use leadtrail::config::Config;
 use leadtrail::receive::explain::Knowledge;
 use leadtrail::service::{self, Installation, Role};
 use leadtrail::store::{self, engine};
-use leadtrail::{deliver, quarantine, report, sql_shell, telemetry, tokens};
+use leadtrail::{deliver, links, quarantine, report, sql_shell, telemetry};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -72,9 +72,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let warehouse = installation.warehouse(Role::Analyst)?;
             Ok(block_on(sql_shell::run(&query, warehouse.client()))?)
         }
-        Command::Link(LinkCommand::Open { mailing, recipient }) => {
-            open_pixel(config, &mailing, recipient)
-        }
+        Command::Link(command) => links::command::run(&command, &Installation::open(config)?),
         Command::Form(FormCommand::Explain { show_values }) => explain(config, show_values),
         Command::Config(ConfigCommand::Dialects { dialect }) => {
             let known = dialects::Dialects::load(&config.dialects_dir)?;
@@ -133,17 +131,4 @@ fn ask(config: Config, question: &report::command::ReportArguments) -> anyhow::R
     let client =
         || installation.warehouse(Role::Ingest).map(|warehouse| warehouse.client().clone());
     block_on(report::command::run(question, &sites, window, client))
-}
-
-fn open_pixel(config: Config, mailing: &str, recipient: String) -> anyhow::Result<ExitCode> {
-    let installation = Installation::open(config)?;
-    let known = installation
-        .registry
-        .mailing(mailing)
-        .ok_or_else(|| anyhow::anyhow!("no mailing `{mailing}` in sites.toml"))?;
-    let reference =
-        if recipient == "-" { std::io::read_to_string(std::io::stdin())? } else { recipient };
-    let token = tokens::sign_mail(&installation.keys, known.number, reference.trim());
-    answer(&format!("{}/o/{token}.gif", installation.config.edge.public_url.trim_end_matches('/')));
-    Ok(ExitCode::SUCCESS)
 }

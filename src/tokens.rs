@@ -131,19 +131,40 @@ pub fn verify_refusal(keys: &Keys, text: &str) -> Option<RefusalClaim> {
     Some(RefusalClaim { at_ms: i64::from_be_bytes(at_ms), code })
 }
 
+/// The keyed hash of the sender's own name for a recipient; never zero.
+pub fn recipient(keys: &Keys, reference: &str) -> u64 {
+    let hash = keys.pseudonym("mail recipient", reference);
+    u64::from_be_bytes(*hash.first_chunk().expect("16 bytes hold eight")).max(1)
+}
+
 /// Signs a mail token. `recipient_reference` is the sender's own name for the recipient; only its keyed hash goes in.
 pub fn sign_mail(keys: &Keys, mailing: u32, recipient_reference: &str) -> String {
-    let set = keys.signer();
-    let mut body = vec![set.number];
+    sign_recipient(keys, &keys.signer().mail, mailing, recipient_reference)
+}
+
+/// Signs a token that unsubscribes one recipient. It lives as long as the key: mails are read years later.
+pub fn sign_unsubscribe(keys: &Keys, mailing: u32, recipient_reference: &str) -> String {
+    sign_recipient(keys, &keys.signer().unsubscribe, mailing, recipient_reference)
+}
+
+fn sign_recipient(keys: &Keys, key: &[u8; 32], mailing: u32, reference: &str) -> String {
+    let mut body = vec![keys.signer().number];
     push_varint(&mut body, mailing);
-    let recipient = keys.pseudonym("mail recipient", recipient_reference);
-    body.extend_from_slice(&recipient[..8]);
-    seal(&set.mail, body)
+    body.extend_from_slice(&recipient(keys, reference).to_be_bytes());
+    seal(key, body)
 }
 
 /// Reads a mail token; `None` when it isn't ours or was changed.
 pub fn verify_mail(keys: &Keys, text: &str) -> Option<MailClaim> {
-    let body = open(keys, |set| &set.mail, text)?;
+    verify_recipient(&open(keys, |set| &set.mail, text)?)
+}
+
+/// Reads a token that unsubscribes; `None` when it isn't ours or was changed.
+pub fn verify_unsubscribe(keys: &Keys, text: &str) -> Option<MailClaim> {
+    verify_recipient(&open(keys, |set| &set.unsubscribe, text)?)
+}
+
+fn verify_recipient(body: &[u8]) -> Option<MailClaim> {
     let mut rest = body.get(1..)?;
     let mailing = take_varint(&mut rest)?;
     let recipient = u64::from_be_bytes(rest.try_into().ok()?);
@@ -192,14 +213,24 @@ pub fn verify_order(keys: &Keys, body: &[u8], signature: &str) -> bool {
     keys.find(*number).is_some_and(|set| same(&mac(&set.order, body), given))
 }
 
-fn seal(key: &[u8; 32], mut body: Vec<u8>) -> String {
+/// Adds the MAC and writes it as text.
+pub(crate) fn seal(key: &[u8; 32], mut body: Vec<u8>) -> String {
     let mac = mac(key, &body);
     body.extend_from_slice(&mac);
     URL_SAFE_NO_PAD.encode(body)
 }
 
 fn open(keys: &Keys, key: impl Fn(&KeySet) -> &[u8; 32], text: &str) -> Option<Vec<u8>> {
-    let mut bytes = decode(text)?;
+    if text.len() > TOKEN_CHARACTERS_MAX { None } else { open_long(keys, key, text) }
+}
+
+/// As the short tokens, of whatever length the caller has admitted: what was sealed, without the MAC, if a key of ours sealed it.
+pub(crate) fn open_long(
+    keys: &Keys,
+    key: impl Fn(&KeySet) -> &[u8; 32],
+    text: &str,
+) -> Option<Vec<u8>> {
+    let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let at = bytes.len().checked_sub(MAC_BYTES)?;
     let set = keys.find(*bytes[..at].first()?)?;
     same(&mac(key(set), &bytes[..at]), &bytes[at..]).then(|| {
@@ -223,7 +254,7 @@ fn same(left: &[u8; MAC_BYTES], right: &[u8]) -> bool {
     left.len() == right.len() && left.iter().zip(right).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 
-fn push_varint(bytes: &mut Vec<u8>, mut number: u32) {
+pub(crate) fn push_varint(bytes: &mut Vec<u8>, mut number: u32) {
     while number >= 0x80 {
         bytes.push((number & 0x7F) as u8 | 0x80);
         number >>= 7;
@@ -231,7 +262,7 @@ fn push_varint(bytes: &mut Vec<u8>, mut number: u32) {
     bytes.push(number as u8);
 }
 
-fn take_varint(bytes: &mut &[u8]) -> Option<u32> {
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u32> {
     let mut number = 0u64;
     for shift in (0..35).step_by(7) {
         let (first, rest) = bytes.split_first()?;

@@ -299,6 +299,7 @@ fn event_row(enriched: Enriched, place: Place, email_key: Key16, phone_key: Key1
         ruleset: verdict.ruleset,
         gpc: u8::from(client.gpc),
         flags: Texts(event.flags),
+        recipient: event.recipient.0,
         log_epoch: place.epoch,
         log_partition: place.partition,
         log_offset: place.offset,

@@ -5,11 +5,12 @@
 //! host, port, path and fragment are the registry's, whatever the query says: only encoded parameters are added.
 
 use form_urlencoded::byte_serialize;
-use url::{Position, Url};
+use url::Url;
 
 use crate::check::flags::{Flag, Flags};
 use crate::check::names::Name;
 use crate::check::redact::looks_like_email;
+use crate::receive::pairs::pairs;
 
 /// The longest URL that is sent (DOMAIN.md 6).
 const BYTES_MAX: usize = 8 * 1024;
@@ -33,16 +34,23 @@ pub struct Destination {
 impl Destination {
     /// Takes the registry's URL apart.
     pub fn new(url: &Url, click_parameter: &str) -> Self {
-        let mut base = url[..Position::AfterQuery].to_owned();
-        base.push_str(match url.query() {
+        Self::of_text(url.as_str(), click_parameter)
+    }
+
+    /// Takes a URL apart that the URL parser has written.
+    pub fn of_text(url: &str, click_parameter: &str) -> Self {
+        let (before, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
+        let query = before.split_once('?').map(|(_, query)| query);
+        let joint = match query {
             None => "?",
             Some("") => "",
             Some(_) => "&",
-        });
+        };
+        let own = pairs(query.unwrap_or("").as_bytes()).map(|pair| pair.name.into_owned());
         Self {
-            base,
-            fragment: url.fragment().map(|fragment| format!("#{fragment}")).unwrap_or_default(),
-            own: url.query_pairs().map(|(name, _)| name.into_owned()).collect(),
+            base: [before, joint].concat(),
+            fragment: fragment.to_owned(),
+            own: own.collect(),
             click_parameter: click_parameter.to_owned(),
         }
     }
@@ -115,8 +123,8 @@ fn push_encoded(text: &mut String, part: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::receive::pairs::pairs;
     use proptest::prelude::*;
+    use url::Position;
 
     fn follow(url: &Url, parameter: &str, query: &str) -> (String, Vec<String>) {
         let destination = Destination::new(url, parameter);

@@ -34,6 +34,8 @@ flags! {
     RenderedLate "rendered_too_late" "The form was rendered longer ago than `spam.rendered_max_hours`.";
     RenderedForged "rendered_forged" "The time of rendering is not one that our keys signed for this form.";
     RenderedMissing "rendered_missing" "The form asks for a signed time of rendering, and none came.";
+    Fallback "fallback" "The link is retired or expired; the visitor went to its fallback.";
+    OneClick "one_click" "A mail program unsubscribed its reader by one click (RFC 8058).";
     GoalMissing "goal_missing" "A conversion without a goal and without an amount.";
     RequiredMissing "required_missing" "A field is empty that the form's own system would have insisted on.";
 }

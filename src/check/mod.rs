@@ -7,6 +7,7 @@
 //! | status | reason code | when |
 //! |---|---|---|
 //! | 404 | `not_found` | no such form, link, offer, affiliate, mailing, ad, site, receipt or page: always the same answer |
+//! | 410 | `gone` | a link that is retired, expired or switched off and has no fallback, or leads where its site doesn't any more |
 //! | 405 | `method_not_allowed` | another method than the door takes; `Allow` names those |
 //! | 408 | `header_too_slow` | the header took longer than `edge.header_timeout_ms` |
 //! | 408 | `body_too_slow` | the body took longer than `edge.body_timeout_ms` |
@@ -36,6 +37,7 @@ use hyper::StatusCode;
 pub mod destination;
 pub mod dialects;
 pub mod flags;
+pub mod landing;
 pub mod lead_field;
 pub mod limits;
 pub mod names;
@@ -78,6 +80,7 @@ macro_rules! refusals {
 
 refusals! {
     NotFound NOT_FOUND "not_found" "There is nothing here.";
+    Gone GONE "gone" "This link is no longer in use.";
     MethodNotAllowed METHOD_NOT_ALLOWED "method_not_allowed" "This address does not take that method.";
     HeaderTooSlow REQUEST_TIMEOUT "header_too_slow" "The request took too long to arrive.";
     BodyTooSlow REQUEST_TIMEOUT "body_too_slow" "The request took too long to arrive.";

@@ -110,10 +110,15 @@ impl Trail {
 
     /// Where a redirect leads, and the campaign that its URL names.
     pub fn destination(&mut self, url: &Url) {
-        url.host_str().unwrap_or("").clone_into(&mut self.origin.landing_host);
-        self.origin.landing_path = redact::path(url.path(), PATH_BYTES_MAX, &mut self.flags);
-        for (name, value) in url.query_pairs() {
-            self.take_parameter(&name, &value);
+        self.destination_parts(url.host_str().unwrap_or(""), url.path(), url.query());
+    }
+
+    /// The same, of a URL that was taken apart.
+    pub fn destination_parts(&mut self, host: &str, path: &str, query: Option<&str>) {
+        host.clone_into(&mut self.origin.landing_host);
+        self.origin.landing_path = redact::path(path, PATH_BYTES_MAX, &mut self.flags);
+        for pair in crate::receive::pairs::pairs(query.unwrap_or("").as_bytes()) {
+            self.take_parameter(&pair.name, &pair.value);
         }
     }
 

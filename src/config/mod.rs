@@ -101,8 +101,8 @@ sections! {
     Log { home: Home }
     Journal { bytes_max: u64, segment_bytes: u64, keep_hours: u64, redirect_wait_ms: u64 }
     Kafka {
-        brokers: String, topic: String, settle_topic: String, shared_topic: String, group: String, partitions: i32, replication: i32,
-        answer_deadline_ms: u64, linger_ms: u64, properties: Vec<String>,
+        brokers: String, topic: String, settle_topic: String, shared_topic: String, links_topic: String, group: String, partitions: i32,
+        replication: i32, answer_deadline_ms: u64, linger_ms: u64, properties: Vec<String>,
     }
     Consumer { batch_rows_max: usize, batch_bytes_max: usize, batch_age_ms: u64, ops_listen: SocketAddr }
     Settle { interval_ms: u64, click_window_days: u32, repeat_window_minutes: u32, ops_listen: SocketAddr }

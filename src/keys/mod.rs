@@ -74,6 +74,10 @@ pub struct KeySet {
     pub refusal: [u8; 32],
     /// For tokens in mails.
     pub mail: [u8; 32],
+    /// For links that carry their destination.
+    pub link: [u8; 32],
+    /// For unsubscribing from a mailing.
+    pub unsubscribe: [u8; 32],
     /// For the time at which a form was rendered.
     pub rendered: [u8; 32],
     /// For what the operator's own commands ask a running process to record.
@@ -89,6 +93,8 @@ impl KeySet {
             receipt: key("leadtrail 2026-11 receipt mac"),
             refusal: key("leadtrail 2026-11 refusal mac"),
             mail: key("leadtrail 2026-11 mail token mac"),
+            link: key("leadtrail 2026-11 link token mac"),
+            unsubscribe: key("leadtrail 2026-11 unsubscribe mac"),
             rendered: key("leadtrail 2026-11 form rendered mac"),
             order: key("leadtrail 2026-11 operator order mac"),
         }

@@ -13,6 +13,7 @@ use crate::event::{EventType, FormPost, SourceKind};
 use crate::money::{Amount, Currency};
 use crate::receive::pairs::{Pair, pairs};
 use crate::receive::record::{self, Answer, Denied};
+use crate::receive::target::Target;
 use crate::receive::visit::Visit;
 
 /// As long as the registry's own names can sensibly be.
@@ -60,7 +61,10 @@ pub async fn answer(visit: &Visit<'_>) -> Result<Answer, Denied> {
 }
 
 async fn impression(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Denied> {
-    let target = visit.edge.targets.ad(&asked.ad).ok_or(Refusal::NotFound)?;
+    let edge = visit.edge;
+    let fixed = edge.targets.ad(&asked.ad);
+    let made = if fixed.is_some() { None } else { made(visit, &asked.ad) };
+    let target = fixed.or(made.as_ref()).ok_or(Refusal::NotFound)?;
     // As with a click, the registry's campaign values are there first, so that they win.
     let mut trail = target.trail.clone();
     trail.referrer(&visit.referer());
@@ -89,6 +93,15 @@ async fn impression(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Deni
     event.promotion = promotion;
     event.price_currency = price_currency;
     Ok(record::pixel(visit, event).await)
+}
+
+/// The words of a link of the store, in the form that redirects use.
+fn made(visit: &Visit<'_>, ad: &str) -> Option<Target> {
+    visit.edge.links.read(|book| {
+        let link = book.link_of_ad(ad)?;
+        let site = visit.edge.registry.site(&link.site)?;
+        Some(Target::of_registered(&link, &link.to.first()?.url, site.clone()))
+    })
 }
 
 async fn form_view(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Denied> {

@@ -18,6 +18,7 @@ use crate::config;
 use crate::ids::Minter;
 use crate::journal::Journal;
 use crate::keys::{DailySalt, Keys};
+use crate::links::follow::Links;
 use crate::registry::Registry;
 use crate::stop::Stop;
 
@@ -44,9 +45,11 @@ mod refuse;
 mod reply;
 mod route;
 mod shape;
+mod signed;
 mod submission;
 pub mod tally;
 mod target;
+mod unsubscribe;
 mod vendor_reply;
 mod visit;
 
@@ -71,6 +74,8 @@ pub struct Edge {
     pub doors: Arc<Doors>,
     /// What redirects lead to.
     targets: target::Targets,
+    /// Links that are made while the edge runs, and kill-switches.
+    pub links: Arc<Links>,
     /// Signs and verifies tokens.
     pub keys: Arc<Keys>,
     /// For the hash of a browser's day.
@@ -102,7 +107,7 @@ impl Edge {
     /// When the system gives no random node number.
     pub fn new(
         config: &config::Config,
-        registry: Arc<Registry>,
+        (registry, links): (Arc<Registry>, Arc<Links>),
         doors: Arc<Doors>,
         keys: Arc<Keys>,
         salt: Arc<DailySalt>,
@@ -117,6 +122,7 @@ impl Edge {
             frames: reply::page::Frames::new(&registry),
             registry,
             doors,
+            links,
             keys,
             salt,
             minter: Minter::new()?,

@@ -50,7 +50,11 @@ pub async fn answer(visit: &Visit<'_>) -> Result<Answer, Denied> {
     let parent = trail.parent(&visit.edge.keys);
     let registry = &visit.edge.registry;
     let offer = offer_of(registry, &asked, parent.as_ref())?;
-    let site = site_of(registry, &asked, offer, parent.as_ref()).ok_or(Refusal::NotFound)?;
+    let link_site = |number| {
+        visit.edge.links.read(|book| book.link_numbered(number).map(|link| link.site.into_owned()))
+    };
+    let site = site_of(registry, link_site, &asked, offer, parent.as_ref());
+    let site = site.ok_or(Refusal::NotFound)?;
     let what = kind(&asked, &mut trail.flags);
     let worth = worth(&asked, offer, &mut trail.flags);
     let (mut event, _) = visit.event(what, SourceKind::Pixel, site, trail);
@@ -95,18 +99,23 @@ fn offer_of<'a>(
 /// The site that is named, else the offer's, else that of the click's link, else the only one there is.
 fn site_of<'a>(
     registry: &'a Registry,
+    link_site: impl Fn(u32) -> Option<String>,
     asked: &Asked<'_>,
     offer: Option<&Offer>,
     parent: Option<&ClickClaim>,
 ) -> Option<&'a Site> {
-    let named = if !asked.site.is_empty() {
-        Some(&*asked.site)
-    } else if let Some(offer) = offer {
-        Some(offer.site.as_str())
-    } else {
-        parent.and_then(|click| registry.link_numbered(click.link)).map(|link| link.site.as_str())
+    let of_link = |click: &ClickClaim| match registry.link_numbered(click.link) {
+        Some(link) => Some(Cow::Borrowed(link.site.as_str())),
+        None => link_site(click.link).map(Cow::Owned),
     };
-    named.map_or_else(|| registry.only_site(), |name| registry.site(name)).map(|site| &**site)
+    let named = if !asked.site.is_empty() {
+        Some(Cow::Borrowed(&*asked.site))
+    } else if let Some(offer) = offer {
+        Some(Cow::Borrowed(offer.site.as_str()))
+    } else {
+        parent.and_then(of_link)
+    };
+    named.map_or_else(|| registry.only_site(), |name| registry.site(&name)).map(|site| &**site)
 }
 
 fn kind(asked: &Asked<'_>, flags: &mut Flags) -> EventType {

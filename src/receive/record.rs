@@ -11,6 +11,7 @@ use crate::check::Refusal;
 use crate::check::flags::Flag;
 use crate::event::Event;
 use crate::journal::{Outcome, Patience, Record};
+use crate::links::record::Kind;
 use crate::receive::Edge;
 use crate::receive::refusals::About;
 use crate::receive::refuse::{self, Whom};
@@ -117,8 +118,8 @@ pub async fn pixel(visit: &Visit<'_>, mut event: Event) -> Answer {
 }
 
 /// Records a click and sends the browser on. The wait is short, and a redirect goes whatever the log says.
-pub async fn redirect(visit: &Visit<'_>, mut event: Event, location: String) -> Answer {
-    let mut reply = reply::redirect(location);
+pub async fn redirect(visit: &Visit<'_>, mut event: Event, kind: Kind, location: String) -> Answer {
+    let mut reply = reply::redirect(kind, location);
     if is_far_over(visit, &mut event) {
         let settled = Settled::Unrecorded(Unrecorded::OverLimit);
         return Answer { settled, ..Answer::answered(reply) };

@@ -87,6 +87,12 @@ pub fn answer(
     Answer { reply, settled: Settled::Refused(refusal), about }
 }
 
+/// The answer to a link that leads nowhere: a page for people, whatever is missing about it.
+pub fn link(edge: &Edge, headers: &HeaderMap, refusal: Refusal) -> Answer {
+    let reply = reply::link::nowhere(refusal, texts(headers, None, None), &edge.frames.nobody);
+    Answer { reply, settled: Settled::Refused(refusal), about: Default::default() }
+}
+
 /// Reads a form that was refused once more, without the caps that it may have broken. What can't be read, or holds nothing, is not
 /// given back.
 fn typed(sent: Sent<'_>) -> Option<Typed> {

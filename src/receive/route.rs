@@ -21,7 +21,7 @@ use crate::receive::reply::{self, Form, Reply, thanks};
 use crate::receive::submission::Address;
 use crate::receive::tally::{Door, Settled};
 use crate::receive::visit::{Visit, looks_ahead};
-use crate::receive::{Edge, affiliate, click, form, impression, open, pixel};
+use crate::receive::{Edge, affiliate, click, form, impression, open, pixel, signed, unsubscribe};
 use crate::tokens::{verify_receipt, verify_refusal};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -34,7 +34,9 @@ enum Route<'a> {
     Rendered(&'a str),
     Click(&'a str),
     Affiliate(&'a str, &'a str),
+    Signed(&'a str),
     Open(&'a str),
+    Unsubscribe(&'a str),
     Impression,
     Pixel,
     Receipt(&'a str),
@@ -51,6 +53,9 @@ impl<'a> Route<'a> {
             ("f", Some(form), Some("time"), None) => Self::Rendered(form),
             ("c", Some(link), None, None) => Self::Click(link),
             ("a", Some(affiliate), Some(offer), None) => Self::Affiliate(affiliate, offer),
+            // No token of ours has a point; another system's form may stand at `/u/register.php`.
+            ("r", Some(token), None, None) if !token.contains('.') => Self::Signed(token),
+            ("u", Some(token), None, None) if !token.contains('.') => Self::Unsubscribe(token),
             ("o", Some(image), None, None) => {
                 image.strip_suffix(".gif").map_or(Self::Unknown, Self::Open)
             }
@@ -66,6 +71,8 @@ impl<'a> Route<'a> {
         match self {
             Self::Form(_) | Self::Rendered(_) => Door::Form,
             Self::Click(_) => Door::Click,
+            Self::Signed(_) => Door::Signed,
+            Self::Unsubscribe(_) => Door::Unsubscribe,
             Self::Affiliate(..) => Door::Affiliate,
             Self::Open(_) => Door::Open,
             Self::Impression => Door::Impression,
@@ -79,6 +86,7 @@ impl<'a> Route<'a> {
     fn methods(self) -> Option<&'static str> {
         match self {
             Self::Form(_) => Some("GET, POST, OPTIONS"),
+            Self::Unsubscribe(_) => Some("GET, HEAD, POST"),
             Self::Unknown => None,
             _ => Some("GET, HEAD"),
         }
@@ -87,6 +95,7 @@ impl<'a> Route<'a> {
     fn takes(self, method: &Method) -> bool {
         match self {
             Self::Form(_) => [Method::GET, Method::POST, Method::OPTIONS].contains(method),
+            Self::Unsubscribe(_) if *method == Method::POST => true,
             _ => *method == Method::GET || *method == Method::HEAD,
         }
     }
@@ -146,8 +155,16 @@ fn form_of_reply(route: Route<'_>, parts: &Parts) -> Form {
 }
 
 fn refused(edge: &Edge, refusal: impl Into<Denied>, route: Route<'_>, parts: &Parts) -> Answer {
-    let form = form_of_reply(route, parts);
-    refuse::answer(edge, &parts.headers, &refusal.into(), form, Whom::default())
+    let (form, denied) = (form_of_reply(route, parts), refusal.into());
+    let leads_on = matches!(
+        route,
+        Route::Click(_) | Route::Signed(_) | Route::Affiliate(..) | Route::Unsubscribe(_)
+    );
+    if leads_on && form == Form::Html && matches!(denied.refusal, Refusal::NotFound | Refusal::Gone)
+    {
+        return refuse::link(edge, &parts.headers, denied.refusal);
+    }
+    refuse::answer(edge, &parts.headers, &denied, form, Whom::default())
 }
 
 /// What a receipt or a refusal's reference says. Both prove themselves: neither log nor warehouse is asked.
@@ -226,6 +243,8 @@ async fn dispatch(
         },
         Route::Rendered(name) => form::rendered(&visit, name),
         Route::Click(name) => click::answer(&visit, name).await,
+        Route::Signed(token) => signed::answer(&visit, token).await,
+        Route::Unsubscribe(token) => unsubscribe::answer(&visit, token, body).await,
         Route::Affiliate(affiliate, offer) => affiliate::answer(&visit, affiliate, offer).await,
         Route::Open(token) => open::answer(&visit, token).await,
         Route::Impression => impression::answer(&visit).await,
@@ -250,6 +269,8 @@ mod tests {
     fn a_path_has_one_meaning() {
         assert_eq!(Route::of("/f/contact"), Route::Form("contact"));
         assert_eq!(Route::of("/f/contact/time"), Route::Rendered("contact"));
+        assert_eq!(Route::of("/u/AQ-_"), Route::Unsubscribe("AQ-_"));
+        assert_eq!(Route::of("/u/register.php"), Route::Unknown);
         assert_eq!(Route::of("/a/blogger/spring"), Route::Affiliate("blogger", "spring"));
         for unknown in [
             "",

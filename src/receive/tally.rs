@@ -35,6 +35,8 @@ labels! {
     Door {
         Form "form" "`/f/…`";
         Click "click" "`/c/…`";
+        Signed "signed" "`/r/…`";
+        Unsubscribe "unsubscribe" "`/u/…`";
         Affiliate "affiliate" "`/a/…`";
         Open "open" "`/o/….gif`";
         Impression "impression" "`/i.gif`";

@@ -7,9 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::check::destination::Destination;
+use crate::check::landing;
 use crate::check::names::CLICK_ID;
 use crate::check::origin::Trail;
 use crate::event::Promotion;
+use crate::links;
+use crate::links::record::Kind;
 use crate::money::Currency;
 use crate::registry::{Link, Offer, Registry, Site};
 
@@ -25,6 +28,8 @@ pub struct Target {
     pub affiliates: Vec<String>,
     /// Where it leads.
     pub destination: Destination,
+    /// How the browser is sent there.
+    pub kind: Kind,
     /// What an event says of it.
     pub promotion: Promotion,
     /// Currency of the price shown.
@@ -43,6 +48,7 @@ impl Target {
             link: link.number,
             offer: 0,
             affiliates: Vec::new(),
+            kind: Kind::Found,
             destination: Destination::new(&link.destination, CLICK_ID),
             promotion: Promotion {
                 link: link.name.clone(),
@@ -61,6 +67,48 @@ impl Target {
         }
     }
 
+    /// A link of the store, on its way to `url`, which the site admits.
+    pub fn of_registered(link: &links::record::Link<'_>, url: &str, site: Arc<Site>) -> Self {
+        let text = |text: &str| text.to_owned();
+        let promotion = Promotion {
+            link: text(&link.name),
+            campaign: text(&link.campaign),
+            ad: text(&link.ad),
+            creative: text(&link.creative),
+            placement: text(&link.placement),
+            mailing: text(&link.mailing),
+            product: text(&link.product),
+            price_variant: text(&link.price_variant),
+            price_shown: link.price,
+            ..Promotion::default()
+        };
+        let price_currency = link.currency;
+        let bare = Self::of_address(url, site);
+        Self { link: link.number, kind: link.kind, promotion, price_currency, ..bare }
+    }
+
+    /// An address that the site admits, as the URL parser wrote it.
+    pub fn of_address(url: &str, site: Arc<Site>) -> Self {
+        let mut trail = Trail::default();
+        let (_, authority, rest) = landing::split(url).unwrap_or_default();
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        let rest = rest.split('#').next().unwrap_or("");
+        let (path, query) =
+            rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        trail.destination_parts(host, path, query);
+        Self {
+            site,
+            link: 0,
+            offer: 0,
+            affiliates: Vec::new(),
+            kind: Kind::Found,
+            destination: Destination::of_text(url, CLICK_ID),
+            promotion: Promotion::default(),
+            price_currency: None,
+            trail,
+        }
+    }
+
     fn of_offer(offer: &Offer, site: Arc<Site>) -> Self {
         let mut trail = Trail::default();
         trail.destination(&offer.destination);
@@ -69,6 +117,7 @@ impl Target {
             link: 0,
             offer: offer.number,
             affiliates: offer.affiliates.clone(),
+            kind: Kind::Found,
             destination: Destination::new(&offer.destination, &offer.click_parameter),
             promotion: Promotion { offer: offer.name.clone(), ..Promotion::default() },
             price_currency: None,

@@ -17,7 +17,7 @@ use crate::check::origin::Trail;
 use crate::check::redact;
 use crate::check::visitor::{self, Known};
 use crate::event::{Client, Event, EventType, Promotion, SCHEMA_VERSION, SourceKind};
-use crate::ids::SubmissionKey;
+use crate::ids::{RecipientKey, SubmissionKey};
 use crate::personal::ClientIp;
 use crate::receive::Edge;
 use crate::registry::Site;
@@ -54,6 +54,14 @@ pub struct Visit<'a> {
     pub client: ClientIp,
     /// How that network, or everybody together, stands to its limit; `None` where nothing is counted.
     pub standing: Option<Standing>,
+}
+
+/// Who came: what the client said of itself, and how the browser is known.
+pub struct Met {
+    client: Client,
+    /// How the browser is known.
+    pub known: Known,
+    flags: Flags,
 }
 
 /// A header's value as text; bytes that are no UTF-8 are replaced.
@@ -145,6 +153,18 @@ impl<'a> Visit<'a> {
         })
     }
 
+    /// Looks who came. Once a request: a browser that is new gets its id here.
+    pub fn meet(&self, source: SourceKind, site: &Site) -> Met {
+        let usual = if source == SourceKind::WebForm { Method::POST } else { Method::GET };
+        let mut flags = Flags::default();
+        let client = self.client(&usual, &mut flags);
+        let known = self.identify(site, &client, source == SourceKind::Redirect);
+        if self.standing.is_some_and(|standing| !standing.is_within()) {
+            flags.set(Flag::OverLimit);
+        }
+        Met { client, known, flags }
+    }
+
     /// The event that this visit makes. The second part says whether the answer has to set the visitor's cookie.
     pub fn event(
         &self,
@@ -153,13 +173,21 @@ impl<'a> Visit<'a> {
         site: &Site,
         trail: Trail,
     ) -> (Event, bool) {
-        let usual = if source == SourceKind::WebForm { Method::POST } else { Method::GET };
-        let mut flags = trail.flags;
-        let client = self.client(&usual, &mut flags);
-        let known = self.identify(site, &client, source == SourceKind::Redirect);
-        if self.standing.is_some_and(|standing| !standing.is_within()) {
-            flags.set(Flag::OverLimit);
-        }
+        let met = self.meet(source, site);
+        self.event_of(met, what, source, site, trail)
+    }
+
+    /// The same, of somebody who was met already.
+    pub fn event_of(
+        &self,
+        met: Met,
+        what: EventType,
+        source: SourceKind,
+        site: &Site,
+        trail: Trail,
+    ) -> (Event, bool) {
+        let Met { client, known, mut flags } = met;
+        flags.merge(trail.flags);
         let event = Event {
             v: SCHEMA_VERSION,
             id: self.edge.minter.mint(self.now_ms),
@@ -179,6 +207,7 @@ impl<'a> Visit<'a> {
             client,
             form: None,
             worth: None,
+            recipient: RecipientKey::default(),
             decision: None,
             flags: flags.words(),
         };

@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use url::Url;
+use url::{Position, Url};
 
 use super::Registry;
 use super::kinds::Site;
+use crate::check::landing::SCHEMES_NEVER;
 use crate::config::nearest;
 
 impl Registry {
@@ -126,11 +127,50 @@ pub(super) fn check_site(site: &Site) -> Result<(), String> {
             return Err(format!("site `{name}`: origin `{origin}` must be spelled `{spelled}`"));
         }
     }
+    check_link_places(site)?;
     if site.thank_you.is_empty() || Url::parse(&site.thank_you).is_ok_and(|url| is_web(&url)) {
         Ok(())
     } else {
         Err(format!("site `{name}`: thank_you is http(s)://host/… or empty"))
     }
+}
+
+/// Hosts are compared byte by byte with what the URL parser writes, so they have to be spelled like that.
+fn check_link_places(site: &Site) -> Result<(), String> {
+    let name = &site.name;
+    for host in &site.link_hosts {
+        let bare = host.strip_prefix("*.").unwrap_or(host);
+        let parsed = Url::parse(&format!("http://{bare}/")).ok().filter(is_web);
+        let spelled = parsed.map(|url| url[Position::BeforeHost..Position::BeforePath].to_owned());
+        match spelled {
+            Some(spelled) if spelled == bare => {}
+            Some(spelled) if !bare.contains(['/', '@', '*', '\\', '?', '#']) => {
+                return Err(format!(
+                    "site `{name}`: link host `{host}` must be spelled `{spelled}`"
+                ));
+            }
+            _ => {
+                return Err(format!(
+                    "site `{name}`: link host `{host}` is not host, host:port or *.host"
+                ));
+            }
+        }
+    }
+    for scheme in &site.link_schemes {
+        let plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+        if !scheme.starts_with(|first: char| first.is_ascii_lowercase())
+            || !scheme.bytes().all(plain)
+        {
+            return Err(format!(
+                "site `{name}`: link scheme `{scheme}` is not a word like `shopapp`"
+            ));
+        }
+        if matches!(scheme.as_str(), "http" | "https") || SCHEMES_NEVER.contains(&scheme.as_str()) {
+            return Err(format!("site `{name}`: link scheme `{scheme}` can't be an app's"));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn check_destination(

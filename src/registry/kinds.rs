@@ -63,12 +63,31 @@ pub struct Site {
     pub files: Files,
     /// Where most of its visitors telephone from, as two letters: for numbers without a country.
     pub country: Option<CountryCode>,
+    /// Where registered and signed links may lead: `host`, `host:port` or `*.host`; empty: the hosts of the origins.
+    #[serde(default)]
+    pub link_hosts: Vec<String>,
+    /// Schemes of apps that links may open, such as `shopapp`.
+    #[serde(default)]
+    pub link_schemes: Vec<String>,
 }
 
 impl Site {
     /// True when `origin` (as in the `Origin` header) is one of the site's own.
     pub fn owns_origin(&self, origin: &str) -> bool {
         self.origins.iter().any(|own| own == origin)
+    }
+
+    /// True when a link may lead to this authority (`host`, or `host:port` where the port is not the scheme's own).
+    pub fn leads_to(&self, authority: &str) -> bool {
+        if self.link_hosts.is_empty() {
+            let mut own = self.origins.iter().chain(&self.return_origins);
+            return own.any(|own| own.split_once("://").is_some_and(|(_, own)| own == authority));
+        }
+        self.link_hosts.iter().any(|listed| match listed.strip_prefix('*') {
+            // `*.shop.example` admits every host below it, and not itself.
+            Some(end) => authority.len() > end.len() && authority.ends_with(end),
+            None => listed == authority,
+        })
     }
 
     /// True when a form may send the browser to a page there.

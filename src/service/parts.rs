@@ -6,7 +6,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use hyper::StatusCode;
@@ -27,6 +28,7 @@ use crate::enrich::spam::Judge;
 use crate::ids::now_millis;
 use crate::journal::{Journal, kafka_client};
 use crate::keys::{DailySalt, Keys};
+use crate::links::{self, follow::Follower};
 use crate::ops::{self, Check, Recorder};
 use crate::receive::{self, Drained};
 use crate::registry::Registry;
@@ -40,6 +42,9 @@ use crate::store::{Server, Warehouse};
 
 /// How long the producer has at a stop to deliver what it has; the rest is in the spill.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long an edge waits for the latest links before it opens with those of its mirror: brokers may be away.
+const LINKS_WAIT: Duration = Duration::from_secs(3);
 
 /// A process' metrics.
 pub type Metrics = prometheus_client::registry::Registry;
@@ -163,12 +168,42 @@ pub async fn ensure_topics(settings: &Kafka) {
     }
 }
 
+/// Reads the links that there are, and goes on mirroring the topic where that is their home.
+fn follow_links(config: &Config) -> Result<(Follower, Stopper)> {
+    let path = links::file::path(&config.data_dir);
+    let (stopper, stop) = stop::channel();
+    if config.log.home == Home::Kafka {
+        let level = Arc::new(AtomicBool::new(false));
+        let (settings, mirrored, reached) = (config.kafka.clone(), path.clone(), level.clone());
+        std::thread::Builder::new()
+            .name("links-mirror".to_owned())
+            .spawn(move || links::topic::mirror(&settings, &mirrored, &reached, &stop))
+            .context("cannot start the thread that follows the links")?;
+        tokio::task::block_in_place(|| {
+            let deadline = Instant::now() + LINKS_WAIT;
+            while !level.load(Ordering::Acquire) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+    }
+    let mut follower = Follower::new(Arc::default(), path);
+    let changes = tokio::task::block_in_place(|| follower.catch_up())?;
+    if changes > 0 {
+        let count = follower.links().read(links::book::Book::len);
+        tracing::info!(links = count, "links read");
+    }
+    Ok((follower, stopper))
+}
+
 /// The edge, opened.
 pub struct Edge {
     listener: TcpListener,
     edge: Arc<receive::Edge>,
     journal: Arc<Journal>,
     sharing: Option<Sharing>,
+    follower: Follower,
+    /// Ends the mirror of the links when the edge goes.
+    _mirror: Stopper,
 }
 
 impl Edge {
@@ -179,9 +214,11 @@ impl Edge {
         let journal = Arc::new(tokio::task::block_in_place(|| Journal::open(config))?);
         let salt = Arc::new(DailySalt::open(&config.keys_dir(), now_millis())?);
         let sharing = Sharing::begin(installation, Some(salt.clone())).await?;
+        let (follower, mirror) = follow_links(config)?;
+        let links = follower.links();
         let edge = receive::Edge::new(
             config,
-            installation.registry.clone(),
+            (installation.registry.clone(), links),
             installation.doors.clone(),
             installation.keys.clone(),
             salt,
@@ -189,7 +226,8 @@ impl Edge {
             metrics,
         )
         .context("no random node number")?;
-        Ok(Self { listener, edge: Arc::new(edge), journal, sharing })
+        let edge = Arc::new(edge);
+        Ok(Self { listener, edge, journal, sharing, follower, _mirror: mirror })
     }
 
     /// What `/ready` asks.
@@ -216,6 +254,7 @@ impl Edge {
 
     /// Serves until the stop, drains, and closes the log.
     pub async fn serve(self, stop: Stop) {
+        tokio::spawn(self.follower.follow(stop.clone()));
         let telling = tokio::spawn(receive::refusals::run(self.edge.clone(), stop.clone()));
         match receive::serve(self.listener, self.edge.clone(), stop).await {
             Drained::Whole => tracing::info!("edge drained"),

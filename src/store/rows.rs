@@ -16,7 +16,7 @@ row! {
         product: String, price_variant: String, price_shown: Amount, price_currency: String, amount: Amount, currency: String,
         order_id: String, goal: String, status: String, form: String,
         country: String, region: String, city: String, device_type: &'static str, browser: String, browser_major: u16, os: String,
-        ua_hash: u64, ip_net: Address, traffic_class: i8, ivt: i8, reasons: Texts, score: u8, ruleset: u16, gpc: u8, flags: Texts,
+        ua_hash: u64, ip_net: Address, traffic_class: i8, ivt: i8, reasons: Texts, score: u8, ruleset: u16, gpc: u8, flags: Texts, recipient: u64,
         log_epoch: u64, log_partition: u16, log_offset: u64,
     }
 }

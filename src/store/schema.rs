@@ -18,6 +18,7 @@ const FILES: &[(&str, &str)] = &[
     ("006_refusals.sql", include_str!("../../deploy/schema/006_refusals.sql")),
     ("006_submissions.sql", include_str!("../../deploy/schema/006_submissions.sql")),
     ("007_deliveries.sql", include_str!("../../deploy/schema/007_deliveries.sql")),
+    ("008_recipient.sql", include_str!("../../deploy/schema/008_recipient.sql")),
 ];
 
 /// Characters of a server's error that are told.

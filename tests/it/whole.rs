@@ -2,6 +2,7 @@
 
 mod faults;
 mod kafka;
+mod links;
 mod meaning;
 mod quarantine;
 mod readiness;

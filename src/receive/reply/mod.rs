@@ -6,6 +6,7 @@
 
 mod echo;
 pub mod error;
+pub mod link;
 pub mod page;
 pub mod texts;
 pub mod thanks;
@@ -14,10 +15,13 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
-    HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Response, StatusCode};
+
+use crate::links::record::Kind;
 
 /// A whole answer.
 pub type Reply = Response<Full<Bytes>>;
@@ -111,13 +115,35 @@ pub fn gif(status: StatusCode) -> Reply {
 }
 
 /// A click's answer. `location` comes from [`crate::check::destination`]: ASCII without spaces by construction.
-pub fn redirect(location: String) -> Reply {
-    let mut reply = bare(StatusCode::FOUND, Full::default());
+pub fn redirect(kind: Kind, location: String) -> Reply {
+    let status = match kind {
+        Kind::Found => StatusCode::FOUND,
+        Kind::Temporary => StatusCode::TEMPORARY_REDIRECT,
+        Kind::Meta => return refresh(&location),
+    };
+    let mut reply = bare(status, Full::default());
     let headers = reply.headers_mut();
     let location = HeaderValue::try_from(location).expect("a serialised URL is visible ASCII");
     headers.insert(LOCATION, location);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
+    headers.insert(ROBOTS, HeaderValue::from_static("noindex"));
+    reply
+}
+
+/// A page that goes on by itself, so that the destination sees no referrer; with a link, for browsers that don't.
+fn refresh(location: &str) -> Reply {
+    let mut url = String::with_capacity(location.len() + 32);
+    page::escape(location, &mut url);
+    let text = format!(
+        "<!doctype html>\n<meta charset=\"utf-8\"><meta name=\"referrer\" content=\"no-referrer\">\
+         <meta http-equiv=\"refresh\" content=\"0;url={url}\"><title>…</title>\
+         <p><a rel=\"noreferrer\" href=\"{url}\">→</a></p>\n"
+    );
+    let mut reply = plain(StatusCode::OK, text, "text/html; charset=utf-8");
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(ROBOTS, HeaderValue::from_static("noindex"));
     reply
 }

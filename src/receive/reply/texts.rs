@@ -52,6 +52,14 @@ pub struct Texts {
     pub secret: String,
     pub send_again: String,
     pub go_back: String,
+    pub link_title: String,
+    pub link_over: String,
+    pub link_unknown: String,
+    pub unsubscribe_title: String,
+    pub unsubscribe_text: String,
+    pub unsubscribe_button: String,
+    pub unsubscribed_title: String,
+    pub unsubscribed_text: String,
     refusals: Topics,
 }
 
@@ -85,6 +93,7 @@ impl Texts {
         let topics = &self.refusals;
         match refusal {
             R::NotFound => &topics.not_found,
+            R::Gone => &self.link_over,
             R::MethodNotAllowed => &topics.wrong_method,
             R::HeaderTooSlow | R::BodyTooSlow | R::BodyIncomplete => &topics.too_slow,
             R::BodyTooLarge => &topics.too_large,
@@ -122,7 +131,7 @@ mod tests {
             let document: toml::Table = FILES[language as usize].parse().unwrap();
             let values: Vec<&str> = document.values().filter_map(toml::Value::as_str).collect();
             assert!(values.iter().all(|text| !text.is_empty() && !text.contains(['<', '&'])));
-            assert!(values.len() >= 21);
+            assert!(values.len() >= 29);
         }
         assert_eq!(Texts::of(Language::Ur).direction, "rtl");
     }

@@ -25,10 +25,13 @@ use crate::stop::{self, Stopper};
 mod clicks;
 mod forms;
 mod golden;
+mod hostile;
+mod links;
 mod pixels;
 mod replies;
 mod spam;
 mod tallies;
+mod unsubscribe;
 mod wire;
 
 /// Everything that a test waits for comes within this, or the test fails.
@@ -132,7 +135,7 @@ async fn start_with(sites: &str, tune: impl FnOnce(&mut Config)) -> Running {
     let doors = Doors::new(&registry, Arc::new(Dialects::built_in())).unwrap();
     let edge = Edge::new(
         &config,
-        Arc::new(registry),
+        (Arc::new(registry), Arc::default()),
         Arc::new(doors),
         Arc::new(Keys::open(keys.path()).unwrap()),
         Arc::new(DailySalt::open(keys.path(), now_millis()).unwrap()),

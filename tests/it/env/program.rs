@@ -96,6 +96,7 @@ impl Installation {
         self.set("KAFKA__TOPIC", &format!("{name}.events"));
         self.set("KAFKA__SETTLE_TOPIC", &format!("{name}.settle"));
         self.set("KAFKA__SHARED_TOPIC", &format!("{name}.shared"));
+        self.set("KAFKA__LINKS_TOPIC", &format!("{name}.links"));
         self.set("KAFKA__GROUP", name);
     }
 
@@ -180,6 +181,11 @@ impl Installation {
         self.ask(&format!(
             "GET {path} HTTP/1.1\r\nHost: track\r\n{headers}Connection: close\r\n\r\n"
         ))
+    }
+
+    /// Asks an edge that may not be there yet.
+    pub fn try_get(&self, path: &str) -> Option<Reply> {
+        get(self.edge, path)
     }
 
     /// Posts to the edge.

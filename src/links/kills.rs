@@ -1,0 +1,73 @@
+//! Kill-switches: what an operator has switched off.
+//!
+//! In: switches, on or off. Out: whether a link, host or affiliate is switched off. Promises: a host takes all below it along; where nothing is
+//! switched off, asking costs nothing.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::record::{Kill, Switch};
+
+/// Kill-switches that are on.
+#[derive(Default)]
+pub struct Kills {
+    links: HashSet<String>,
+    hosts: HashSet<String>,
+    affiliates: HashSet<String>,
+}
+
+impl Kills {
+    /// Sets one.
+    pub fn set(&mut self, kill: &Kill<'_>) {
+        let set = match kill.what {
+            Switch::Link => &mut self.links,
+            Switch::Host => &mut self.hosts,
+            Switch::Affiliate => &mut self.affiliates,
+        };
+        if kill.on {
+            set.insert(kill.name.to_string());
+        } else {
+            set.remove(&*kill.name);
+        }
+    }
+
+    /// True for a link that must not be followed.
+    pub fn stops_link(&self, name: &str) -> bool {
+        !self.links.is_empty() && self.links.contains(name)
+    }
+
+    /// True for a host that must not be led to: it, or one above it, is switched off.
+    pub fn stops_host(&self, host: &str) -> bool {
+        if self.hosts.is_empty() {
+            return false;
+        }
+        let host = host.split(':').next().unwrap_or("").trim_end_matches('.').to_ascii_lowercase();
+        let ends = host.match_indices('.').map(|(at, _)| &host[at + 1..]);
+        std::iter::once(host.as_str()).chain(ends).any(|name| self.hosts.contains(name))
+    }
+
+    /// True for an affiliate whose clicks must not be followed.
+    pub fn stops_affiliate(&self, name: &str) -> bool {
+        !self.affiliates.is_empty() && self.affiliates.contains(name)
+    }
+
+    /// How many are on.
+    pub fn len(&self) -> usize {
+        self.links.len() + self.hosts.len() + self.affiliates.len()
+    }
+
+    /// True when none is on.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Those that are on.
+    pub fn iter(&self) -> impl Iterator<Item = Kill<'_>> {
+        let kill = |what| move |name: &String| (what, name.clone());
+        let links = self.links.iter().map(kill(Switch::Link));
+        let hosts = self.hosts.iter().map(kill(Switch::Host));
+        let affiliates = self.affiliates.iter().map(kill(Switch::Affiliate));
+        let all = links.chain(hosts).chain(affiliates);
+        all.map(|(what, name)| Kill { what, name: Cow::Owned(name), on: true })
+    }
+}
