@@ -194,6 +194,10 @@ fn wrong_method(
                 door.candidates.iter().any(|one| dialects.at(one.dialect).takes(method))
             };
             let known = takes(parts.method.as_str()) || parts.method == Method::OPTIONS;
+            // Some systems post to any path; that is no reason to tell every stranger that there is a door.
+            if !known && door.candidates.iter().all(|one| one.vague) {
+                return Some(refused(edge, Refusal::NotFound, route, parts));
+            }
             (known && !ahead, if takes("GET") { "GET, POST, OPTIONS" } else { "POST, OPTIONS" })
         }
         None => match route.methods() {

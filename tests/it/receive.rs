@@ -181,7 +181,8 @@ async fn a_receipt_outlives_kill_9() {
         senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
     });
     edge.ended().await;
-    assert!(receipts.len() >= 200, "{} receipts", receipts.len());
+    // Half of the events are clicks, which may go without one.
+    assert!(receipts.len() >= 100, "{} receipts", receipts.len());
     // The journal marks what is synced when it is opened again, and the receipts are good for the next process too.
     let edge = Edge::start(edge.data.clone(), &[]).await;
     let keys = edge.keys();

@@ -41,7 +41,7 @@ pub struct Candidate {
     /// What the path says of the form.
     pub ids: Vec<String>,
     /// True where the path says nothing and the fields have to.
-    vague: bool,
+    pub vague: bool,
 }
 
 /// A vendor's path on a site's host.

@@ -1,5 +1,7 @@
 //! What `/ready` and `/metrics` tell of a running installation: each condition is made so, seen, and mended.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use leadtrail::telemetry::{METRICS, Shown};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -77,9 +79,24 @@ async fn a_warehouse_that_is_away_and_a_lag_of_half_the_retention_are_told_until
     program.stop();
 }
 
+/// A deliverer has figures for each endpoint; this one can't be reached, which is as good.
+fn name_an_endpoint(installation: &mut Installation) {
+    let (secret, file) =
+        (installation.folder.join("secret"), installation.folder.join("deliver.toml"));
+    std::fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let endpoint = format!(
+        "[[webhook]]\nname = \"crm\"\nurl = \"https://127.0.0.1:1/leads\"\nsecret_file = \"{}\"\n",
+        secret.display()
+    );
+    std::fs::write(&file, endpoint).unwrap();
+    installation.set("DELIVER__FILE", &file.display().to_string());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_documented_metric_is_scraped_with_its_help_and_type() {
-    let installation = Installation::new("metrics");
+    let mut installation = Installation::new("metrics");
+    name_an_endpoint(&mut installation);
     let mut program = installation.ready(&["up"]).await;
     let form = installation.post("/f/contact", URLENCODED, "email=a%40b.example", BROWSER);
     assert_eq!(form.status, 200);
