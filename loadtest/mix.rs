@@ -20,6 +20,8 @@ pub enum Kind {
     Open,
     /// `GET /x.gif`: a conversion pixel.
     Pixel,
+    /// `GET /postback/{name}`: a network reports a conversion.
+    Postback,
     /// `POST /f/{form}` as a browser without script sends it.
     Form,
     /// `POST /f/{form}` as `multipart/form-data`.
@@ -30,12 +32,13 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of the tables that are printed.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Click,
         Self::Affiliate,
         Self::Impression,
         Self::Open,
         Self::Pixel,
+        Self::Postback,
         Self::Form,
         Self::Multipart,
         Self::Json,
@@ -49,6 +52,7 @@ impl Kind {
             Self::Impression => "impression",
             Self::Open => "open",
             Self::Pixel => "pixel",
+            Self::Postback => "postback",
             Self::Form => "form",
             Self::Multipart => "multipart",
             Self::Json => "json",
@@ -73,7 +77,7 @@ impl fmt::Display for Kind {
 pub enum MixError {
     /// Not one of [`Kind::ALL`].
     #[error(
-        "unknown kind '{0}'; the kinds are click, affiliate, impression, open, pixel, form, multipart, json"
+        "unknown kind '{0}'; the kinds are click, affiliate, impression, open, pixel, postback, form, multipart, json"
     )]
     UnknownKind(String),
     /// Not of the form `kind=weight`.

@@ -77,6 +77,9 @@ pub struct LoadOptions {
     /// The offer of affiliate clicks
     #[arg(long, default_value = "spring")]
     pub offer: String,
+    /// The postback that networks report to, speaking as Keitaro does; `name/secret` where it has one
+    #[arg(long, default_value = "network")]
+    pub postback: String,
     /// A signed token of a mail, for opens; may be given again
     #[arg(long = "open-token")]
     pub open_tokens: Vec<String>,

@@ -73,6 +73,14 @@ impl Requests {
                 );
                 self.get(out, dice, path);
             }
+            Kind::Postback => {
+                let (amount, click) = (dice.pick(&PRICES), self.click(dice, clicks));
+                let (name, click) = (&site.postback, click.unwrap_or_default());
+                let path = format_args!(
+                    "/postback/{name}?subid={click}&payout={amount}&currency=EUR&status=sale&tid={tag}&sub_id_1={tag}"
+                );
+                self.get(out, dice, path);
+            }
             Kind::Form | Kind::Multipart | Kind::Json => self.post(kind, &tag, dice, clicks, out),
         }
         kind

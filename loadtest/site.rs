@@ -27,6 +27,8 @@ pub struct Site {
     pub affiliates: Vec<String>,
     /// The offer of affiliate clicks.
     pub offer: String,
+    /// The name of a postback that speaks as Keitaro does, and behind a slash its secret, if it has one.
+    pub postback: String,
     /// Signed tokens of mails; needed for [`Kind::Open`] only.
     pub open_tokens: Vec<String>,
     /// More form fields, sent with every form.
@@ -76,6 +78,7 @@ impl LoadOptions {
             ("ad", &self.ads),
             ("affiliate", &self.affiliates),
             ("offer", &vec![self.offer.clone()]),
+            ("postback", &self.postback.split('/').map(str::to_owned).collect()),
             ("open-token", &open_tokens),
         ];
         for (option, value) in
@@ -99,6 +102,7 @@ impl LoadOptions {
             ads: self.ads.clone(),
             affiliates: self.affiliates.clone(),
             offer: self.offer.clone(),
+            postback: self.postback.clone(),
             open_tokens,
             fields: self.fields.clone(),
             addresses: self.addresses,
@@ -155,6 +159,7 @@ pub mod tests {
             ads: names(["banner", "tower"]),
             affiliates: names(["blogger", "forum"]),
             offer: "spring".into(),
+            postback: "network".into(),
             open_tokens: names(["t1", "t2"]),
             fields: vec![],
             addresses: 1000,

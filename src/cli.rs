@@ -58,6 +58,9 @@ pub enum Command {
     /// Ask what forms mean.
     #[command(subcommand)]
     Form(FormCommand),
+    /// Try out what networks report.
+    #[command(subcommand)]
+    Postback(PostbackCommand),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -108,6 +111,19 @@ pub enum FormCommand {
         #[arg(long, default_value_t = 90)]
         days: u32,
     },
+}
+
+/// What to do with postbacks.
+#[derive(Debug, Subcommand)]
+pub enum PostbackCommand {
+    /// Say what a request from standard input would become, and why. Nothing is recorded.
+    Explain {
+        /// Read it by this profile, installed or not.
+        #[arg(long)]
+        profile: Option<String>,
+    },
+    /// List the profiles.
+    Profiles,
 }
 
 /// What to do with the configuration.

@@ -74,6 +74,7 @@ pub fn event(site: String, decision: Decision, now_ms: i64) -> Event {
         client: Default::default(),
         form: None,
         worth: None,
+        partner: None,
         flags: Vec::new(),
         recipient: RecipientKey::default(),
         decision: Some(decision),

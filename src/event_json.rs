@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use crate::decision::{Act, Decision};
 use crate::event::{
-    Client, Event, EventType, FormPost, Origin, Promotion, SourceKind, VisitorBasis, Worth,
+    Client, Duplicates, Event, EventType, FormPost, NewCustomer, Origin, Partner, Promotion,
+    SourceKind, VisitorBasis, Worth,
 };
 use crate::money::{Amount, SCALE};
 use crate::tokens::ClickClaim;
@@ -77,6 +78,10 @@ fn whole(json: &mut Json, event: &Event) {
             json.key("decision").object(|json| decision(json, decided));
             json.comma();
         }
+        if let Some(report) = &event.partner {
+            json.key("partner").object(|json| partner(json, report));
+            json.comma();
+        }
         if !event.flags.is_empty() {
             json.key("flags").list(&event.flags, |json, flag| json.string(flag));
         }
@@ -113,6 +118,7 @@ fn type_word(event_type: EventType) -> &'static str {
         EventType::Complaint => "complaint",
         EventType::ServiceContact => "service_contact",
         EventType::Unsubscribe => "unsubscribe",
+        EventType::ConversionStatus => "conversion_status",
         EventType::Conversion => "conversion",
     }
 }
@@ -123,6 +129,7 @@ fn source_word(source: SourceKind) -> &'static str {
         SourceKind::Redirect => "redirect",
         SourceKind::Pixel => "pixel",
         SourceKind::Manual => "manual",
+        SourceKind::S2s => "s2s",
     }
 }
 
@@ -208,6 +215,58 @@ fn worth(json: &mut Json, worth: &Worth) {
     }
     json.text("order_id", &worth.order_id);
     json.text("status", &worth.status);
+}
+
+fn partner(json: &mut Json, report: &Partner) {
+    json.key("postback").string(&report.postback);
+    json.text("transaction", &report.transaction);
+    json.key("key").string(&report.key);
+    json.text("external_click", &report.external_click);
+    json.text("original_status", &report.original_status);
+    json.text("coupon", &report.coupon);
+    json.plain("customer", customer_word(report.customer));
+    json.plain("duplicates", duplicates_word(report.duplicates));
+    if report.test {
+        json.key("test").0.extend_from_slice(b"true,");
+    }
+    for (key, amount) in
+        [("tax", report.tax), ("shipping", report.shipping), ("discount", report.discount)]
+    {
+        if let Some(amount) = amount {
+            json.amount(key, amount);
+        }
+    }
+    json.text("amount_text", &report.amount_text);
+    if !report.items.is_empty() {
+        json.key("items").list(&report.items, |json, item| {
+            json.object(|json| {
+                json.key("sku").string(&item.sku);
+                json.amount("quantity", item.quantity);
+                json.amount("amount", item.amount);
+            });
+            json.comma();
+        });
+    }
+    if !report.odd.is_empty() {
+        json.key("odd").list(&report.odd, |json, (name, flag)| json.pair(name, flag));
+    }
+}
+
+fn customer_word(customer: NewCustomer) -> &'static str {
+    match customer {
+        NewCustomer::Unknown => "unknown",
+        NewCustomer::New => "new",
+        NewCustomer::Returning => "returning",
+    }
+}
+
+fn duplicates_word(duplicates: Duplicates) -> &'static str {
+    match duplicates {
+        Duplicates::Ignore => "ignore",
+        Duplicates::Update => "update",
+        Duplicates::Add => "add",
+        Duplicates::Replace => "replace",
+    }
 }
 
 /// JSON under way. Each value is followed by a comma; what closes an object or list writes over the last one.

@@ -1,6 +1,7 @@
 //! Events of every shape, against serde.
 
 use super::*;
+use crate::event::Item;
 use crate::ids::{DayHash, EventId, RecipientKey, SubmissionKey, VisitorId};
 use crate::money::Currency;
 use crate::personal::{ClientIp, PersonalText};
@@ -8,7 +9,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-const TYPES: [EventType; 11] = [
+const TYPES: [EventType; 12] = [
     EventType::Impression,
     EventType::EmailOpen,
     EventType::Click,
@@ -19,6 +20,7 @@ const TYPES: [EventType; 11] = [
     EventType::Complaint,
     EventType::ServiceContact,
     EventType::Unsubscribe,
+    EventType::ConversionStatus,
     EventType::Conversion,
 ];
 
@@ -101,18 +103,66 @@ fn worths() -> impl Strategy<Value = Worth> {
     )
 }
 
+fn partners() -> impl Strategy<Value = Partner> {
+    let amount = || option::of(any::<i32>().prop_map(|scaled| Amount::from_scaled(scaled.into())));
+    let item = (text(), any::<i32>(), any::<i32>()).prop_map(|(sku, quantity, amount)| Item {
+        sku,
+        quantity: Amount::from_scaled(quantity.into()),
+        amount: Amount::from_scaled(amount.into()),
+    });
+    let words = (vec(text(), 7), 0usize..3, 0usize..4, any::<bool>());
+    (words, (amount(), amount(), amount()), vec(item, 0..3), pairs()).prop_map(
+        |((words, customer, duplicates, test), (tax, shipping, discount), items, odd)| {
+            let mut words = words.into_iter();
+            let mut next = || words.next().unwrap();
+            Partner {
+                postback: next(),
+                transaction: next(),
+                key: next(),
+                external_click: next(),
+                original_status: next(),
+                coupon: next(),
+                customer: [NewCustomer::Unknown, NewCustomer::New, NewCustomer::Returning]
+                    [customer],
+                duplicates: [
+                    Duplicates::Ignore,
+                    Duplicates::Update,
+                    Duplicates::Add,
+                    Duplicates::Replace,
+                ][duplicates],
+                test,
+                tax,
+                shipping,
+                discount,
+                amount_text: next(),
+                items,
+                odd,
+            }
+        },
+    )
+}
+
 fn events() -> impl Strategy<Value = Event> {
-    let head = (id(), 0usize..11, 0usize..4, text(), any::<i64>(), option::of(any::<i64>()));
+    let head = (id(), 0usize..12, 0usize..5, text(), any::<i64>(), option::of(any::<i64>()));
     let visitor =
         (any::<u128>(), any::<u64>(), 0usize..3, option::of((id(), 0u32..3, 0u32..3, 0u32..3)));
     let form = option::of((text(), text(), pairs()));
-    let rest = (form, option::of(worths()), vec(text(), 0..3), option::of(Just("EUR")));
+    let rest = (
+        form,
+        (option::of(worths()), option::of(partners())),
+        vec(text(), 0..3),
+        option::of(Just("EUR")),
+    );
     (head, visitor, promotions(), origins(), clients(), rest).prop_map(
-        |(head, visitor, promotion, origin, client, (form, worth, flags, currency))| {
+        |(head, visitor, promotion, origin, client, (form, (worth, partner), flags, currency))| {
             let mut event = crate::event::tests::sample(TYPES[head.1], head.0);
-            event.source =
-                [SourceKind::WebForm, SourceKind::Redirect, SourceKind::Pixel, SourceKind::Manual]
-                    [head.2];
+            event.source = [
+                SourceKind::WebForm,
+                SourceKind::Redirect,
+                SourceKind::Pixel,
+                SourceKind::Manual,
+                SourceKind::S2s,
+            ][head.2];
             event.site = head.3;
             event.event_time = head.4;
             event.claimed_time = head.5;
@@ -145,6 +195,7 @@ fn events() -> impl Strategy<Value = Event> {
                     .collect(),
             });
             event.worth = worth;
+            event.partner = partner;
             event.flags = flags;
             event
         },

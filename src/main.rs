@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use leadtrail::check::dialects;
-use leadtrail::cli::{Arguments, Command, ConfigCommand, FormCommand, SchemaCommand};
+use leadtrail::check::postbacks::{self, Profiles};
+use leadtrail::cli::{
+    Arguments, Command, ConfigCommand, FormCommand, PostbackCommand, SchemaCommand,
+};
 use leadtrail::config::Config;
 use leadtrail::receive::explain::Knowledge;
 use leadtrail::service::{self, Installation, Role};
@@ -73,7 +76,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(block_on(sql_shell::run(&query, warehouse.client()))?)
         }
         Command::Link(command) => links::command::run(&command, &Installation::open(config)?),
-        Command::Form(FormCommand::Explain { show_values }) => explain(config, show_values),
+        Command::Form(FormCommand::Explain { show_values }) => explain_form(config, show_values),
         Command::Config(ConfigCommand::Dialects { dialect }) => {
             let known = dialects::Dialects::load(&config.dialects_dir)?;
             answer(dialects::listing::of(&known, dialect.as_deref())?.trim_end());
@@ -90,6 +93,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             answer(suggested.trim_end());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Postback(PostbackCommand::Explain { profile }) => {
+            explain_postback(config, profile.as_deref())
+        }
+        Command::Postback(PostbackCommand::Profiles) => list_profiles(&config),
         Command::Config(_) => {
             let installation = Installation::open(config)?;
             installation.meaning()?;
@@ -101,7 +108,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn explain(config: Config, show_values: bool) -> anyhow::Result<ExitCode> {
+fn explain_form(config: Config, show_values: bool) -> anyhow::Result<ExitCode> {
     let mut request = Vec::new();
     std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut request)?;
     let installation = Installation::open(config)?;
@@ -131,4 +138,29 @@ fn ask(config: Config, question: &report::command::ReportArguments) -> anyhow::R
     let client =
         || installation.warehouse(Role::Ingest).map(|warehouse| warehouse.client().clone());
     block_on(report::command::run(question, &sites, window, client))
+}
+
+fn explain_postback(config: Config, profile: Option<&str>) -> anyhow::Result<ExitCode> {
+    let installation = Installation::open(config)?;
+    let profiles = Profiles::load(&installation.config.dialects_dir)?;
+    let sent = postbacks::explain::Sent::parse(&std::io::read_to_string(std::io::stdin())?);
+    let known = postbacks::explain::Known {
+        registry: &installation.registry,
+        postbacks: &installation.postbacks,
+        profiles: &profiles,
+        keys: &installation.keys,
+        fields_max: installation.config.edge.fields_max,
+        now_ms: leadtrail::ids::now_millis(),
+    };
+    let text = sent.and_then(|sent| postbacks::explain::explain(&known, &sent, profile));
+    answer(text.map_err(anyhow::Error::msg)?.trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list_profiles(config: &Config) -> anyhow::Result<ExitCode> {
+    for profile in Profiles::load(&config.dialects_dir)?.all() {
+        let verified = if profile.verified { "" } else { ", not verified" };
+        answer(&format!("{:<20}{} ({}{verified})", profile.name, profile.network, profile.source));
+    }
+    Ok(ExitCode::SUCCESS)
 }

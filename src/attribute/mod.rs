@@ -21,7 +21,7 @@ use crate::enrich::spam::{Judge, Judgement};
 use crate::event::{CLAIM_FUTURE_MAX_MS, CLAIM_PAST_MAX_MS, Event, EventType};
 use crate::keys::Keys;
 use crate::refusals::Report;
-use crate::store::native::{Address, Key16, Millis, Pairs, Seconds, Texts, Uuid};
+use crate::store::native::{Address, Amounts, Key16, Millis, Pairs, Seconds, Texts, Uuid};
 use crate::store::rows::{
     ConversionRow, DeadLetterRow, EventRow, LeadRow, QuarantineRow, RefusalRow, ServiceContactRow,
     TouchKeyRow, touch_kind,
@@ -233,8 +233,9 @@ pub fn time_is_possible(event: &Event) -> bool {
 
 fn event_row(enriched: Enriched, place: Place, email_key: Key16, phone_key: Key16) -> EventRow {
     let Enriched { event, place: region, agent, agent_hash, channel, verdict } = enriched;
-    let Event { promotion, origin, client, worth, .. } = event;
+    let Event { promotion, origin, client, worth, partner, .. } = event;
     let worth = worth.unwrap_or_default();
+    let partner = partner.unwrap_or_default();
     EventRow {
         site: event.site,
         visitor: event.visitor.as_u128(),
@@ -300,6 +301,10 @@ fn event_row(enriched: Enriched, place: Place, email_key: Key16, phone_key: Key1
         gpc: u8::from(client.gpc),
         flags: Texts(event.flags),
         recipient: event.recipient.0,
+        source_profile: partner.postback,
+        transaction_id: partner.transaction,
+        external_click_id: partner.external_click,
+        coupon: partner.coupon,
         log_epoch: place.epoch,
         log_partition: place.partition,
         log_offset: place.offset,
@@ -310,6 +315,14 @@ fn conversion_row(enriched: &Enriched, place: Place) -> ConversionRow {
     let event = &enriched.event;
     let parent = event.parent_click;
     let worth = event.worth.clone().unwrap_or_default();
+    let has_amount = u8::from(worth.amount.is_some());
+    let partner = event.partner.clone().unwrap_or_default();
+    let mut items = (Texts::default(), Amounts::default(), Amounts::default());
+    for item in partner.items {
+        items.0.0.push(item.sku);
+        items.1.0.push(item.quantity);
+        items.2.0.push(item.amount);
+    }
     ConversionRow {
         site: event.site.clone(),
         event_type: event.event_type as i8,
@@ -334,6 +347,25 @@ fn conversion_row(enriched: &Enriched, place: Place) -> ConversionRow {
         country: enriched.place.country.clone(),
         traffic_class: enriched.verdict.class.as_str(),
         submission_key: event.submission_key.0,
+        offer: event.promotion.offer.clone(),
+        source_profile: partner.postback,
+        transaction_key: partner.key,
+        transaction_id: partner.transaction,
+        external_click_id: partner.external_click,
+        original_status: partner.original_status,
+        has_amount,
+        duplicate_mode: if event.partner.is_some() { partner.duplicates as i8 } else { 0 },
+        coupon: partner.coupon,
+        new_customer: partner.customer as i8,
+        tax: partner.tax.unwrap_or_default(),
+        shipping: partner.shipping.unwrap_or_default(),
+        discount: partner.discount.unwrap_or_default(),
+        amount_text: partner.amount_text,
+        item_skus: items.0,
+        item_quantities: items.1,
+        item_amounts: items.2,
+        flags: Texts(event.flags.clone()),
+        odd: Pairs(partner.odd),
         log_epoch: place.epoch,
         log_partition: place.partition,
         log_offset: place.offset,

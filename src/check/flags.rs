@@ -38,11 +38,27 @@ flags! {
     OneClick "one_click" "A mail program unsubscribed its reader by one click (RFC 8058).";
     GoalMissing "goal_missing" "A conversion without a goal and without an amount.";
     RequiredMissing "required_missing" "A field is empty that the form's own system would have insisted on.";
+    MacroUnexpanded "macro_unexpanded" "A postback's parameter still holds the template's macro or placeholder; read as absent.";
+    ValueIsAList "value_is_a_list" "A whole list of words or currencies was pasted where one belongs.";
+    RepeatedParameter "repeated_parameter" "A postback's parameter came twice with different values; money is then not read.";
+    PersonalInParameters "personal_data_in_parameters" "A postback brought an e-mail address, telephone number or name; it was left out.";
+    StatusUnknown "status_unknown" "A network's word for a status that its profile doesn't know; taken for pending.";
+    Unauthenticated "unauthenticated" "A postback without a secret or signature; it can't say more than pending.";
+    TransactionMissing "transaction_missing" "A postback without a transaction id; its click and goal stand for it.";
+    AmountTooFine "amount_too_fine" "The amount has more digits than four decimal places; kept as text.";
+    AmountOverCeiling "amount_over_ceiling" "The amount is above the offer's ceiling.";
+    ItemsUnreadable "items_unreadable" "The lines of an order don't fit together; none is kept.";
+    ClickIdForged "click_id_forged" "A click id looks like one of ours and its signature is wrong.";
+    ClickExpired "click_expired" "The click is older than the offer's window.";
+    ClickOfOtherOffer "click_of_other_offer" "The click id is of another offer than the postback's.";
+    ConversionTooSoon "conversion_too_soon" "The conversion came less than 15 seconds after its click.";
+    OfferUnknown "offer_unknown" "A network's offer id that sites.toml maps to none of ours.";
+    TimeUnreadable "time_unreadable" "The time of a conversion can't be read; it is the time of receipt.";
 }
 
 /// A set of flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags(u32);
+pub struct Flags(u64);
 
 impl Flag {
     /// The word that stands for it in an event.
@@ -54,12 +70,12 @@ impl Flag {
 impl Flags {
     /// Adds one.
     pub fn set(&mut self, flag: Flag) {
-        self.0 |= 1 << flag as u32;
+        self.0 |= 1 << flag as u64;
     }
 
     /// True when it was added.
     pub fn has(self, flag: Flag) -> bool {
-        self.0 & (1 << flag as u32) != 0
+        self.0 & (1 << flag as u64) != 0
     }
 
     /// Adds all of `other`.
@@ -87,7 +103,7 @@ mod tests {
 
     #[test]
     fn each_flag_has_its_own_word_and_fits() {
-        assert!(WORDS.len() <= 32);
+        assert!(WORDS.len() <= 64);
         let mut flags = Flags::default();
         assert!(flags.words().is_empty());
         flags.set(Flag::GoalMissing);

@@ -29,6 +29,12 @@
 //! | 429 | `rate_form` | more posts to one form than `limits.form_per_minute` |
 //! | 429 | `rate_site` | more posts to one site's forms than `limits.site_per_minute` |
 //! | 429 | `rate_global` | more requests altogether than `limits.global_per_minute` |
+//! | 400 | `postback_incomplete` | a postback without what its profile requires |
+//! | 400 | `macro_unexpanded` | what a postback requires still holds the template's macro |
+//! | 403 | `secret_wrong` | a postback whose secret is missing or wrong |
+//! | 403 | `signature_wrong` | a postback whose checksum or signature is missing or wrong |
+//! | 403 | `signature_old` | a signed webhook more than five minutes off |
+//! | 403 | `address_not_listed` | a postback from an address that is not on its list |
 //! | 503 | `log_full` | the log cannot take the event; nothing was kept, send it again |
 //! | 503 | `log_slow` | the log did not confirm in time; it may have been kept |
 
@@ -42,6 +48,7 @@ pub mod lead_field;
 pub mod limits;
 pub mod names;
 pub mod origin;
+pub mod postbacks;
 pub mod redact;
 pub mod return_url;
 pub mod spam;
@@ -102,6 +109,12 @@ refusals! {
     RateForm TOO_MANY_REQUESTS "rate_form" "This form is very busy; please try again in a moment.";
     RateSite TOO_MANY_REQUESTS "rate_site" "This site is very busy; please try again in a moment.";
     RateGlobal TOO_MANY_REQUESTS "rate_global" "We are very busy; please try again in a moment.";
+    PostbackIncomplete BAD_REQUEST "postback_incomplete" "The postback lacks a parameter that it must have.";
+    MacroUnexpanded BAD_REQUEST "macro_unexpanded" "A parameter still holds the template's macro.";
+    SecretWrong FORBIDDEN "secret_wrong" "The secret is missing or wrong.";
+    SignatureWrong FORBIDDEN "signature_wrong" "The signature is missing or wrong.";
+    SignatureOld FORBIDDEN "signature_old" "The signature is too old, or a clock is wrong.";
+    AddressNotListed FORBIDDEN "address_not_listed" "This address may not send here.";
     LogFull SERVICE_UNAVAILABLE "log_full" "This could not be saved; please send it again in a moment.";
     LogSlow SERVICE_UNAVAILABLE "log_slow" "Saving took too long; please send it again in a moment.";
 }

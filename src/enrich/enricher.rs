@@ -9,7 +9,7 @@ use crate::config::Enrich;
 use crate::enrich::agent::{Agent, Agents};
 use crate::enrich::channel::{Channels, Touch};
 use crate::enrich::place::{Place, Places};
-use crate::enrich::verdict::{Evidence, Kind, Verdict, judge};
+use crate::enrich::verdict::{Evidence, Kind, TrafficClass, Verdict, judge};
 use crate::event::{Event, EventType, SourceKind};
 
 /// An event with what its raw columns mean.
@@ -64,17 +64,23 @@ impl Enricher {
     /// Makes sense of one event.
     pub fn enrich(&self, event: Event) -> Enriched {
         let place = match event.client.network {
+            // A network's server stands where it stands; the customer doesn't.
+            Some(_) if event.source == SourceKind::S2s => Arc::default(),
             Some(network) => self.places.lookup(network.address()),
             None => Arc::default(),
         };
         let agent = self.agents.parse(&event.client.agent);
         let channel = self.channels.classify(&touch(&event)).channel.as_str();
-        let verdict = judge(&Evidence {
+        let mut verdict = judge(&Evidence {
             method: &event.client.method,
             declared: agent.declared,
             purpose: &event.client.purpose,
             kind: kind(&event),
         });
+        // Theirs or ours: kept, and in no figure.
+        if event.partner.as_ref().is_some_and(|partner| partner.test) {
+            verdict.class = TrafficClass::Test;
+        }
         let agent_hash = hash(&event.client.agent);
         Enriched { event, place, agent, agent_hash, channel, verdict }
     }
@@ -119,6 +125,7 @@ fn kind(event: &Event) -> Kind {
             | EventType::Unsubscribe,
             SourceKind::WebForm,
         ) => Kind::Form,
+        (_, SourceKind::S2s) => Kind::Server,
         _ => Kind::Conversion,
     }
 }

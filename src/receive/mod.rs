@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::check::dialects::doors::Doors;
 use crate::check::limits::Limits;
+use crate::check::postbacks::Postbacks;
 use crate::check::spam::Signals;
 use crate::config;
 use crate::ids::Minter;
@@ -38,6 +39,7 @@ mod open;
 pub mod pairs;
 mod pixel;
 mod plain;
+mod postback;
 mod rate;
 mod record;
 pub mod refusals;
@@ -72,6 +74,8 @@ pub struct Edge {
     pub registry: Arc<Registry>,
     /// Which form a post is for, and how it speaks.
     pub doors: Arc<Doors>,
+    /// What networks report to.
+    pub postbacks: Arc<Postbacks>,
     /// What redirects lead to.
     targets: target::Targets,
     /// Links that are made while the edge runs, and kill-switches.
@@ -100,6 +104,18 @@ pub struct Edge {
     pub secure_cookies: bool,
 }
 
+/// What `sites.toml` and the dialects say.
+pub struct Known {
+    /// Sites, forms, links and the rest.
+    pub registry: Arc<Registry>,
+    /// Links that are made while the edge runs, and kill-switches.
+    pub links: Arc<Links>,
+    /// What networks report to.
+    pub postbacks: Arc<Postbacks>,
+    /// Which form a post is for, and how it speaks.
+    pub doors: Arc<Doors>,
+}
+
 impl Edge {
     /// Puts an edge together; `metrics` is where its counters are registered.
     ///
@@ -107,8 +123,7 @@ impl Edge {
     /// When the system gives no random node number.
     pub fn new(
         config: &config::Config,
-        (registry, links): (Arc<Registry>, Arc<Links>),
-        doors: Arc<Doors>,
+        Known { registry, links, postbacks, doors }: Known,
         keys: Arc<Keys>,
         salt: Arc<DailySalt>,
         journal: Arc<Journal>,
@@ -123,6 +138,7 @@ impl Edge {
             registry,
             doors,
             links,
+            postbacks,
             keys,
             salt,
             minter: Minter::new()?,

@@ -21,7 +21,9 @@ use crate::receive::reply::{self, Form, Reply, thanks};
 use crate::receive::submission::Address;
 use crate::receive::tally::{Door, Settled};
 use crate::receive::visit::{Visit, looks_ahead};
-use crate::receive::{Edge, affiliate, click, form, impression, open, pixel, signed, unsubscribe};
+use crate::receive::{
+    Edge, affiliate, click, form, impression, open, pixel, postback, signed, unsubscribe,
+};
 use crate::tokens::{verify_receipt, verify_refusal};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -39,6 +41,8 @@ enum Route<'a> {
     Unsubscribe(&'a str),
     Impression,
     Pixel,
+    /// A name, and the path after it.
+    Postback(&'a str, &'a str),
     Receipt(&'a str),
     Robots,
     Unknown,
@@ -62,6 +66,10 @@ impl<'a> Route<'a> {
             ("i.gif", None, None, None) => Self::Impression,
             ("x.gif", None, None, None) => Self::Pixel,
             ("receipt", Some(receipt), None, None) => Self::Receipt(receipt),
+            ("postback", Some(name), _, _) if !name.is_empty() => {
+                let after = &path["/postback/".len() + name.len()..];
+                Self::Postback(name, after.strip_prefix('/').unwrap_or(after))
+            }
             ("robots.txt", None, None, None) => Self::Robots,
             _ => Self::Unknown,
         }
@@ -77,6 +85,7 @@ impl<'a> Route<'a> {
             Self::Open(_) => Door::Open,
             Self::Impression => Door::Impression,
             Self::Pixel => Door::Pixel,
+            Self::Postback(..) => Door::Postback,
             Self::Receipt(_) => Door::Receipt,
             Self::Robots | Self::Unknown => Door::Other,
         }
@@ -86,7 +95,7 @@ impl<'a> Route<'a> {
     fn methods(self) -> Option<&'static str> {
         match self {
             Self::Form(_) => Some("GET, POST, OPTIONS"),
-            Self::Unsubscribe(_) => Some("GET, HEAD, POST"),
+            Self::Unsubscribe(_) | Self::Postback(..) => Some("GET, HEAD, POST"),
             Self::Unknown => None,
             _ => Some("GET, HEAD"),
         }
@@ -95,7 +104,7 @@ impl<'a> Route<'a> {
     fn takes(self, method: &Method) -> bool {
         match self {
             Self::Form(_) => [Method::GET, Method::POST, Method::OPTIONS].contains(method),
-            Self::Unsubscribe(_) if *method == Method::POST => true,
+            Self::Unsubscribe(_) | Self::Postback(..) if *method == Method::POST => true,
             _ => *method == Method::GET || *method == Method::HEAD,
         }
     }
@@ -104,7 +113,7 @@ impl<'a> Route<'a> {
 /// Answers one request.
 pub async fn answer(edge: &Edge, peer: IpAddr, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
-    let route = Route::of(parts.uri.path());
+    let route = route_of(edge, &parts);
     let vendor = vendor_door(edge, route, &parts);
     let kind = if vendor.is_some() { Door::Form } else { route.door() };
     let open = edge.metrics.received(kind);
@@ -121,6 +130,17 @@ pub async fn answer(edge: &Edge, peer: IpAddr, request: Request<Incoming>) -> Re
     }
     open.settle(answer.settled);
     answer.reply
+}
+
+/// Our own routes first; then the networks' own paths, at the hosts that `sites.toml` enables.
+fn route_of<'a>(edge: &'a Edge, parts: &'a Parts) -> Route<'a> {
+    let route = Route::of(parts.uri.path());
+    if route != Route::Unknown {
+        return route;
+    }
+    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    let vendor = edge.postbacks.by_path(host, parts.uri.path());
+    vendor.map_or(route, |(name, rest)| Route::Postback(name, rest))
 }
 
 /// The vendor's path that is meant, where none of ours is.
@@ -227,7 +247,8 @@ fn visit<'a>(edge: &'a Edge, peer: IpAddr, door: Door, parts: &'a Parts) -> Visi
     let forwarded = parts.headers.get_all(name).iter().rev();
     let lines = forwarded.filter_map(|line| line.to_str().ok());
     let client = visitor::client(peer, &edge.settings.trusted_proxies, header, lines);
-    let counts = !matches!(door, Door::Receipt | Door::Other) && parts.method != Method::OPTIONS;
+    let counts = !matches!(door, Door::Receipt | Door::Other | Door::Postback)
+        && parts.method != Method::OPTIONS;
     let standing = counts.then(|| edge.limits.client(client));
     Visit { edge, parts, now_ms: now_millis(), client, standing }
 }
@@ -253,6 +274,7 @@ async fn dispatch(
         Route::Open(token) => open::answer(&visit, token).await,
         Route::Impression => impression::answer(&visit).await,
         Route::Pixel => pixel::answer(&visit).await,
+        Route::Postback(name, rest) => postback::answer(&visit, name, rest, body).await,
         Route::Receipt(token) => receipt(edge, token, route, parts),
         Route::Robots => Ok(Answer::answered(reply::robots())),
         Route::Unknown => Err(Refusal::NotFound.into()),
@@ -276,7 +298,14 @@ mod tests {
         assert_eq!(Route::of("/u/AQ-_"), Route::Unsubscribe("AQ-_"));
         assert_eq!(Route::of("/u/register.php"), Route::Unknown);
         assert_eq!(Route::of("/a/blogger/spring"), Route::Affiliate("blogger", "spring"));
+        assert_eq!(Route::of("/postback/cj"), Route::Postback("cj", ""));
+        assert_eq!(
+            Route::of("/postback/rollerads/r1/aid/2"),
+            Route::Postback("rollerads", "r1/aid/2")
+        );
         for unknown in [
+            "/postback",
+            "/postback/",
             "",
             "/",
             "*",

@@ -41,6 +41,7 @@ labels! {
         Open "open" "`/o/….gif`";
         Impression "impression" "`/i.gif`";
         Pixel "pixel" "`/x.gif`";
+        Postback "postback" "`/postback/…` and networks' own paths.";
         Receipt "receipt" "`/receipt/…`";
         Other "other" "Everything else.";
     }

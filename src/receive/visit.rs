@@ -16,8 +16,8 @@ use crate::check::limits::Standing;
 use crate::check::origin::Trail;
 use crate::check::redact;
 use crate::check::visitor::{self, Known};
-use crate::event::{Client, Event, EventType, Promotion, SCHEMA_VERSION, SourceKind};
-use crate::ids::{RecipientKey, SubmissionKey};
+use crate::event::{Client, Event, EventType, Promotion, SCHEMA_VERSION, SourceKind, VisitorBasis};
+use crate::ids::{DayHash, EventId, RecipientKey, SubmissionKey, VisitorId};
 use crate::personal::ClientIp;
 use crate::receive::Edge;
 use crate::registry::Site;
@@ -186,11 +186,36 @@ impl<'a> Visit<'a> {
         site: &Site,
         trail: Trail,
     ) -> (Event, bool) {
-        let Met { client, known, mut flags } = met;
+        let set_cookie = met.known.set_cookie;
+        let id = self.edge.minter.mint(self.now_ms);
+        (self.begin(met, (id, what, source), site, trail), set_cookie)
+    }
+
+    /// The event that a server reports: who sends it is no visitor and has no browser's day.
+    pub fn server_event(&self, id: EventId, what: EventType, site: &Site, trail: Trail) -> Event {
+        let mut flags = Flags::default();
+        // Both methods are usual.
+        let client = self.client(&self.parts.method, &mut flags);
+        let known = Known {
+            visitor: VisitorId::NONE,
+            basis: VisitorBasis::None,
+            day_hash: DayHash(0),
+            set_cookie: false,
+        };
+        self.begin(Met { client, known, flags }, (id, what, SourceKind::S2s), site, trail)
+    }
+
+    fn begin(
+        &self,
+        Met { client, known, mut flags }: Met,
+        (id, what, source): (EventId, EventType, SourceKind),
+        site: &Site,
+        trail: Trail,
+    ) -> Event {
         flags.merge(trail.flags);
-        let event = Event {
+        Event {
             v: SCHEMA_VERSION,
-            id: self.edge.minter.mint(self.now_ms),
+            id,
             event_type: what,
             source,
             site: site.name.clone(),
@@ -209,9 +234,9 @@ impl<'a> Visit<'a> {
             worth: None,
             recipient: RecipientKey::default(),
             decision: None,
+            partner: None,
             flags: flags.words(),
-        };
-        (event, known.set_cookie)
+        }
     }
 }
 

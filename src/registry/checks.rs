@@ -51,8 +51,24 @@ impl Registry {
                     )
                 })?;
             }
+            if offer.amount_max.is_some() && offer.currency.is_none() {
+                return Err(format!("offer `{}`: amount_max without currency", offer.name));
+            }
             if (offer.amount.is_some() || offer.payout.is_some()) && offer.currency.is_none() {
                 return Err(format!("offer `{}`: amount or payout without currency", offer.name));
+            }
+        }
+        for postback in self.postbacks.values() {
+            site("postback", &postback.name, &postback.site)?;
+            let offers = postback.offers.values().chain([&postback.offer]);
+            for offer in offers.filter(|offer| !offer.is_empty()) {
+                let name = &postback.name;
+                known(&self.offers, offer).map_err(|near| {
+                    format!("postback `{name}`: unknown offer `{offer}`; did you mean `{near}`?")
+                })?;
+                if self.offers[offer].site != postback.site {
+                    return Err(format!("postback `{name}`: offer `{offer}` is of another site"));
+                }
             }
         }
         Ok(())

@@ -1,8 +1,12 @@
 //! What stands in `sites.toml`: one type for each kind of entry, with the file's own names.
 
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
+use crate::event::Duplicates;
 use crate::language::Language;
 use crate::money::{Amount, Currency};
 use crate::receive::charset::Charset;
@@ -208,6 +212,8 @@ pub struct Offer {
     pub affiliates: Vec<String>,
     pub amount: Option<Amount>,
     pub currency: Option<Currency>,
+    /// The most that a conversion is believed to be worth; more is flagged.
+    pub amount_max: Option<Amount>,
     pub payout: Option<Amount>,
     pub window_days: Option<u32>,
 }
@@ -228,6 +234,44 @@ pub struct Mailing {
     pub campaign: String,
 }
 
+/// An installed postback: which network or tracker reports to which site, and how it proves itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Postback {
+    /// As in `/postback/{name}`.
+    pub name: String,
+    /// A file in `config/dialects/postbacks`; empty: the name's own.
+    #[serde(default)]
+    pub profile: String,
+    /// Whose conversions these are.
+    pub site: String,
+    /// Whose offer, where the network doesn't say.
+    #[serde(default)]
+    pub offer: String,
+    /// Their offer ids, to ours.
+    #[serde(default)]
+    pub offers: BTreeMap<String, String>,
+    /// A file of mode 0600 with one secret a line; any of them proves.
+    #[serde(default)]
+    pub secret_file: String,
+    /// An environment variable with the secret, where there is no file.
+    #[serde(default)]
+    pub secret_env: String,
+    /// Who may send; empty: everybody.
+    #[serde(default)]
+    pub addresses: Vec<IpNet>,
+    /// Hosts at which the network's own paths lead here, in lower case and without port.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// The currency, where neither the postback nor its profile says one.
+    pub currency: Option<Currency>,
+    /// What a second message about a transaction means, where the profile's own way isn't meant.
+    pub duplicates: Option<Duplicates>,
+    /// True while it is tried out: everything is recorded as a test.
+    #[serde(default)]
+    pub test: bool,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
@@ -243,4 +287,6 @@ pub(super) struct File {
     pub(super) offer: Vec<Offer>,
     #[serde(default)]
     pub(super) mailing: Vec<Mailing>,
+    #[serde(default)]
+    pub(super) postback: Vec<Postback>,
 }

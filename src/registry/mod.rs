@@ -13,7 +13,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use kinds::{Affiliate, CountryCode, Files, Form, Link, Mailing, Offer, Site, VisitorMode};
+pub use kinds::{
+    Affiliate, CountryCode, Files, Form, Link, Mailing, Offer, Postback, Site, VisitorMode,
+};
 
 pub(crate) use self::checks::explain;
 use self::checks::{by_name, by_number};
@@ -32,6 +34,7 @@ pub struct Registry {
     affiliates: HashMap<String, Arc<Affiliate>>,
     offers: HashMap<String, Arc<Offer>>,
     mailings: HashMap<String, Arc<Mailing>>,
+    postbacks: HashMap<String, Arc<Postback>>,
     links_by_number: HashMap<u32, Arc<Link>>,
     affiliates_by_number: HashMap<u32, Arc<Affiliate>>,
     offers_by_number: HashMap<u32, Arc<Offer>>,
@@ -65,6 +68,7 @@ impl Registry {
             by_name("affiliate", file.affiliate, |one| &one.name).map_err(wrong)?;
         registry.offers = by_name("offer", file.offer, |offer| &offer.name).map_err(wrong)?;
         registry.mailings = by_name("mailing", file.mailing, |one| &one.name).map_err(wrong)?;
+        registry.postbacks = by_name("postback", file.postback, |one| &one.name).map_err(wrong)?;
         registry.links_by_number =
             by_number("link", &registry.links, |link| link.number).map_err(wrong)?;
         registry.affiliates_by_number =
@@ -156,6 +160,11 @@ impl Registry {
     /// All offers.
     pub fn offers(&self) -> impl Iterator<Item = &Arc<Offer>> {
         self.offers.values()
+    }
+
+    /// All installed postbacks.
+    pub fn postbacks(&self) -> impl Iterator<Item = &Arc<Postback>> {
+        self.postbacks.values()
     }
 
     /// The mailing of this name.

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::attribute::meaning::Meaning;
 use crate::check::dialects::Dialects;
 use crate::check::dialects::doors::Doors;
+use crate::check::postbacks::Postbacks;
 use crate::config::{Config, Home, Kafka};
 use crate::consume::health::Health;
 use crate::consume::{self, Pipeline};
@@ -68,6 +69,8 @@ pub struct Installation {
     pub registry: Arc<Registry>,
     /// How other systems' forms speak, and where they post to.
     pub doors: Arc<Doors>,
+    /// What networks report to.
+    pub postbacks: Arc<Postbacks>,
     /// Signing and hashing keys.
     pub keys: Arc<Keys>,
 }
@@ -85,8 +88,9 @@ impl Installation {
         let registry = Registry::load(&config.sites_file)?;
         let dialects = Arc::new(Dialects::load(&config.dialects_dir)?);
         let doors = Arc::new(Doors::new(&registry, dialects)?);
-        let keys = Keys::open(&config.keys_dir())?;
-        Ok(Self { config, registry: Arc::new(registry), doors, keys: Arc::new(keys) })
+        let postbacks = Arc::new(Postbacks::open(&config, &registry)?);
+        let keys = Arc::new(Keys::open(&config.keys_dir())?);
+        Ok(Self { config, registry: Arc::new(registry), doors, postbacks, keys })
     }
 
     /// What the fields of forms mean, as configured.
@@ -218,8 +222,12 @@ impl Edge {
         let links = follower.links();
         let edge = receive::Edge::new(
             config,
-            (installation.registry.clone(), links),
-            installation.doors.clone(),
+            receive::Known {
+                registry: installation.registry.clone(),
+                links,
+                postbacks: installation.postbacks.clone(),
+                doors: installation.doors.clone(),
+            },
             installation.keys.clone(),
             salt,
             journal.clone(),

@@ -15,6 +15,9 @@
 //!   one that is not the earliest in either is a repeat. A lead is a repeat if the same submission (its key, made at the edge from
 //!   site, form, browser and fields) came at most `settle.repeat_window_minutes` before it and was judged alike. So a double click, a
 //!   reload and a retry are one lead, each pause counted by itself; without a key a lead is never a repeat. Its row stays.
+//! - **Messages.** What a server reports (a postback) comes in messages about one transaction, within its offer and goal. The earliest
+//!   that claims a conversion is the conversion, the others are its history: the furthest status counts, the first end stays, the
+//!   amount follows the postback's mode (ignore, update, add, replace); what was rejected or reversed earns nothing.
 //! - **The payout** goes to the affiliate of the named click, if it has affiliate and offer; else to the last affiliate click of the
 //!   visitor, then of the day's hash; else to nobody. The offer says how much. Leads and repeats earn nothing, though the ledger
 //!   names their winner.

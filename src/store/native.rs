@@ -144,6 +144,23 @@ impl Column for Texts {
     }
 }
 
+/// A list of amounts, or of quantities of the same scale.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Amounts(pub Vec<crate::money::Amount>);
+
+impl Column for Amounts {
+    const TYPE: &'static str = "Array(Decimal(18, 4))";
+    fn write(&self, _: &mut Vec<u8>) {
+        unreachable!("a list is written by column: ends first, then all items");
+    }
+    fn write_column<'a>(values: impl Iterator<Item = &'a Self> + Clone, out: &mut Vec<u8>) {
+        write_ends(values.clone().map(|amounts| amounts.0.len()), out);
+        for amount in values.flat_map(|amounts| &amounts.0) {
+            amount.write(out);
+        }
+    }
+}
+
 /// Names and values, in order, repeats included: ClickHouse's `Map` keeps both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairs(pub Vec<(String, String)>);

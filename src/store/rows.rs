@@ -2,7 +2,7 @@
 
 use crate::money::Amount;
 use crate::row;
-use crate::store::native::{Address, Key16, Millis, Pairs, Seconds, Texts, Uuid};
+use crate::store::native::{Address, Amounts, Key16, Millis, Pairs, Seconds, Texts, Uuid};
 
 row! {
     /// A row of `events`.
@@ -17,6 +17,7 @@ row! {
         order_id: String, goal: String, status: String, form: String,
         country: String, region: String, city: String, device_type: &'static str, browser: String, browser_major: u16, os: String,
         ua_hash: u64, ip_net: Address, traffic_class: i8, ivt: i8, reasons: Texts, score: u8, ruleset: u16, gpc: u8, flags: Texts, recipient: u64,
+        source_profile: String, transaction_id: String, external_click_id: String, coupon: String,
         log_epoch: u64, log_partition: u16, log_offset: u64,
     }
 }
@@ -64,6 +65,9 @@ row! {
         source_kind: i8, visitor_basis: i8, day_hash: u64, parent_click: u128, parent_link: u32, parent_offer: u32,
         parent_affiliate: u32, amount: Amount, currency: String, order_id: String, goal: String, status: String, form: String,
         country: String, traffic_class: &'static str, submission_key: u64,
+        offer: String, source_profile: String, transaction_key: String, transaction_id: String, external_click_id: String,
+        original_status: String, has_amount: u8, duplicate_mode: i8, coupon: String, new_customer: i8, tax: Amount, shipping: Amount, discount: Amount,
+        amount_text: String, item_skus: Texts, item_quantities: Amounts, item_amounts: Amounts, flags: Texts, odd: Pairs,
         log_epoch: u64, log_partition: u16, log_offset: u64,
     }
 }

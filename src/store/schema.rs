@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = &[
     ("006_submissions.sql", include_str!("../../deploy/schema/006_submissions.sql")),
     ("007_deliveries.sql", include_str!("../../deploy/schema/007_deliveries.sql")),
     ("008_recipient.sql", include_str!("../../deploy/schema/008_recipient.sql")),
+    ("009_postbacks.sql", include_str!("../../deploy/schema/009_postbacks.sql")),
 ];
 
 /// Characters of a server's error that are told.

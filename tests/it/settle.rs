@@ -3,6 +3,7 @@
 mod durable;
 mod election;
 mod facts;
+mod messages;
 mod order;
 mod rules;
 mod world;

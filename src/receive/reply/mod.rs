@@ -190,6 +190,18 @@ pub fn vendor(status: StatusCode, content_type: &str, body: String) -> Option<Re
     Some(reply)
 }
 
+/// An answer in a network's own words.
+pub fn words(status: StatusCode, words: &str) -> Reply {
+    let kind =
+        if words.starts_with('{') { "application/json" } else { "text/plain; charset=utf-8" };
+    plain(status, words.to_owned(), kind)
+}
+
+/// Says when to try again.
+pub fn retry_after(reply: &mut Reply, seconds: u32) {
+    reply.headers_mut().insert(hyper::header::RETRY_AFTER, HeaderValue::from(seconds));
+}
+
 /// Robots stay out: every address here counts something.
 pub fn robots() -> Reply {
     plain(StatusCode::OK, "User-agent: *\nDisallow: /\n", "text/plain")

@@ -105,7 +105,14 @@ impl Texts {
             | R::BrokenBody
             | R::TooDeep
             | R::BadHttp
-            | R::HeaderTooLarge => &topics.unreadable,
+            | R::HeaderTooLarge
+            // Only servers get these, in their network's own words.
+            | R::PostbackIncomplete
+            | R::MacroUnexpanded
+            | R::SecretWrong
+            | R::SignatureWrong
+            | R::SignatureOld
+            | R::AddressNotListed => &topics.unreadable,
             R::Empty => &topics.empty,
             R::MissingField => &topics.missing,
             R::RateAddress | R::RateForm | R::RateSite | R::RateGlobal => &topics.busy,

@@ -13,12 +13,13 @@ use tokio::task::JoinHandle;
 
 use crate::check::dialects::Dialects;
 use crate::check::dialects::doors::Doors;
+use crate::check::postbacks::Postbacks;
 use crate::config::Config;
 use crate::event::Event;
 use crate::ids::now_millis;
 use crate::journal::{Journal, Outcome};
 use crate::keys::{DailySalt, Keys};
-use crate::receive::{Drained, Edge, serve};
+use crate::receive::{Drained, Edge, Known, serve};
 use crate::registry::Registry;
 use crate::stop::{self, Stopper};
 
@@ -28,6 +29,7 @@ mod golden;
 mod hostile;
 mod links;
 mod pixels;
+mod postbacks;
 mod replies;
 mod spam;
 mod tallies;
@@ -107,6 +109,24 @@ click_parameter = "cid"
 affiliates = ["blogger"]
 amount = "49.90"
 currency = "EUR"
+
+[[postback]]
+name = "tracker"
+profile = "keitaro"
+site = "shop"
+offer = "spring"
+secret_file = "SECRET_FILE"
+
+[[postback]]
+name = "open"
+profile = "keitaro"
+site = "shop"
+
+[[postback]]
+name = "tune"
+site = "shop"
+secret_file = "SECRET_FILE"
+hosts = ["t"]
 "#;
 
 /// An edge that runs, with a log in memory.
@@ -131,12 +151,19 @@ async fn start_with(sites: &str, tune: impl FnOnce(&mut Config)) -> Running {
     tune(&mut config);
     let journal = Journal::Memory(Mutex::default(), Mutex::new(Some(Outcome::Durable)));
     let mut counters = Counters::default();
-    let registry = Registry::parse(sites, "test").unwrap();
+    let secret = keys.path().join("secret");
+    std::fs::write(&secret, "known-secret\n").unwrap();
+    let sites = sites.replace("SECRET_FILE", secret.to_str().unwrap());
+    let registry = Arc::new(Registry::parse(&sites, "test").unwrap());
     let doors = Doors::new(&registry, Arc::new(Dialects::built_in())).unwrap();
     let edge = Edge::new(
         &config,
-        (Arc::new(registry), Arc::default()),
-        Arc::new(doors),
+        Known {
+            postbacks: Arc::new(Postbacks::open(&config, &registry).unwrap()),
+            registry,
+            links: Arc::default(),
+            doors: Arc::new(doors),
+        },
         Arc::new(Keys::open(keys.path()).unwrap()),
         Arc::new(DailySalt::open(keys.path(), now_millis()).unwrap()),
         Arc::new(journal),

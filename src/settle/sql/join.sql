@@ -161,7 +161,7 @@ SELECT {version:UInt64}, 'joined', 1, site, event_time, id_seq, id_node, event_t
     if((site, event_time, id_seq, id_node) IN (SELECT site, event_time, id_seq, id_node FROM repeated), 'submission', 'none'),
     paid.1, payee.affiliate, payee.offer, payee.time, payee.seq, payee.node,
     -- What only a browser claims is worth what the offer says.
-    if(limited AND offer_has_amount, offer_amount, claimed_amount),
-    if(limited AND offer_has_amount, offer_currency, claimed_currency)
+    if(limited = 1 AND offer_has_amount, offer_amount, claimed_amount),
+    if(limited = 1 AND offer_has_amount, offer_currency, claimed_currency)
 FROM (SELECT *, last.2 AS click, paid.2 AS payee, payee.offer AS payee_offer FROM joined) AS found
 LEFT JOIN offers ON found.payee_offer = offers.offer_name

@@ -1,7 +1,8 @@
 -- Of each group of repeats that the run touches, the earliest conversion that the run doesn't join anew. When conversions come to a
 -- group or leave it, no other of the rest can change its place.
 --
--- A group is (kind, site, goal, click's time, seq and node, order): kind 1 is of a click, 2 of an order. Touched are those that
+-- A group is (kind, site, goal, click's time, seq and node, order): kind 1 is of a click, 2 of an order; what a server reports
+-- (limited = 2) is in the group of its transaction alone, whose key stands for the order. Touched are those that
 -- conversions of the run are in, and those that they were in before it.
 INSERT INTO settle_rows (version, step, site, conversion_time, conversion_seq, conversion_node, event_type, limited, goal, order_id,
     basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing, affiliate, offer,
@@ -11,15 +12,15 @@ SELECT {version:UInt64}, 'other', site, conversion_time, conversion_seq, convers
     repeat_of
 FROM (
     SELECT *, arrayJoin([
-        (1, site, goal, click_time, click_seq, click_node, ''),
+        if(limited = 1, (1, site, goal, click_time, click_seq, click_node, ''), (1, site, goal, toDateTime64(0, 3, 'UTC'), 0, 0, '')),
         (2, site, goal, toDateTime64(0, 3, 'UTC'), 0, 0, order_id)]) AS circle
     FROM conversion_clicks FINAL
-    WHERE limited
+    WHERE limited AND event_type != 'conversion_status'
       AND (site, conversion_time, conversion_seq, conversion_node) IN (
         SELECT site, conversion_time, conversion_seq, conversion_node FROM conversion_clicks
         WHERE conversion_time >= fromUnixTimestamp64Milli({first_ms:Int64} - {window_ms_max:Int64}, 'UTC')
           AND click_time IN (
-            SELECT click_time FROM settle_rows WHERE version = {version:UInt64} AND limited AND click_time != toDateTime64(0, 3, 'UTC'))
+            SELECT click_time FROM settle_rows WHERE version = {version:UInt64} AND limited = 1 AND click_time != toDateTime64(0, 3, 'UTC'))
         UNION ALL
         SELECT site, conversion_time, conversion_seq, conversion_node FROM conversion_clicks
         WHERE order_id IN (SELECT order_id FROM settle_rows WHERE version = {version:UInt64} AND limited AND order_id != ''))
@@ -28,7 +29,7 @@ FROM (
         FROM settle_rows WHERE version = {version:UInt64} AND step = 'joined')
       AND circle IN (
         SELECT arrayJoin([
-            (1, site, goal, click_time, click_seq, click_node, ''),
+            if(limited = 1, (1, site, goal, click_time, click_seq, click_node, ''), (1, site, goal, toDateTime64(0, 3, 'UTC'), 0, 0, '')),
             (2, site, goal, toDateTime64(0, 3, 'UTC'), 0, 0, order_id)])
         FROM settle_rows WHERE version = {version:UInt64} AND limited)
       AND (circle.4 != toDateTime64(0, 3, 'UTC') OR circle.7 != '')

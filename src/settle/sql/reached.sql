@@ -11,8 +11,8 @@ SELECT {version:UInt64}, site, event_type, event_time, id_seq, id_node,
     if(visitor_basis = 'cookie', visitor, 0),
     if(visitor_basis = 'daily_hash', toUInt64(visitor), day_hash),
     parent_click, parent_link, parent_offer, parent_affiliate,
-    source_kind = 'pixel' AND event_type != 'lead', amount, currency, goal, order_id,
-    if(event_type = 'lead', submission_key, 0)
+    multiIf(event_type = 'lead', 0, source_kind = 'pixel', 1, source_kind = 's2s', 2, 0), amount, currency, goal,
+    if(source_kind = 's2s', transaction_key, order_id), if(event_type = 'lead', submission_key, 0)
 FROM conversions
 WHERE event_time >= toStartOfDay(first_click) AND event_time <= last_reach AND NOT ({new_rows})
   AND arrayExists((epoch, part, end) -> log_epoch = epoch AND log_partition = part AND log_offset < end,

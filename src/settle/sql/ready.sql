@@ -1,5 +1,6 @@
--- Which conversions are repeats: those that are not the earliest of each of their groups (see others.sql). Leads are in no group: the join
--- knows already whether they repeat a submission, and the arithmetic below keeps that number (4) as it is.
+-- Which conversions are repeats: those that are not the earliest of each of their groups (see others.sql). What a network says of a
+-- conversion that it reported before is never one itself. Leads are in no group: the join knows already whether they repeat a
+-- submission, and the arithmetic below keeps that number (4) as it is.
 INSERT INTO settle_rows (version, step, rejoined, site, conversion_time, conversion_seq, conversion_node, event_type, limited,
     goal, order_id, basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing,
     affiliate, offer, repeat_of, found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency)
@@ -25,12 +26,13 @@ FROM (
     SELECT *,
         step = 'joined' AS is_mine,
         (conversion_time, conversion_seq, conversion_node) AS member,
-        limited AND click_time != toDateTime64(0, 3, 'UTC') AS has_click,
+        limited = 1 AND click_time != toDateTime64(0, 3, 'UTC') AS has_click,
         limited AND order_id != '' AS has_order,
         max(step != 'other') OVER by_click AS click_touched,
         max(step != 'other') OVER by_order AS order_touched,
         member != minIf(member, step != 'before') OVER by_click AS repeats_click,
-        member != minIf(member, step != 'before') OVER by_order AS repeats_order
+        event_type = 'conversion_status' OR member != minIf(member, step != 'before' AND event_type != 'conversion_status') OVER by_order
+            AS repeats_order
     FROM settle_rows
     WHERE version = {version:UInt64} AND step != 'ready'
     WINDOW

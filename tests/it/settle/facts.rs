@@ -100,6 +100,17 @@ pub struct Conversion {
     pub submission: u64,
     /// How it was judged; empty: human.
     pub class: &'static str,
+    pub told: Option<Told>,
+}
+
+/// What a server's message says.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    pub transaction: &'static str,
+    pub status: &'static str,
+    /// In whole units.
+    pub amount: Option<i64>,
+    pub mode: &'static str,
 }
 
 impl Conversion {
@@ -171,6 +182,20 @@ pub fn touch_keys(click: &Click) -> Vec<Value> {
 }
 
 pub fn conversion_row(conversion: &Conversion) -> Value {
+    let mut row = plain_row(conversion);
+    if let Some(told) = conversion.told {
+        let more = json!({
+            "source_kind": "s2s", "transaction_key": told.transaction, "transaction_id": told.transaction,
+            "status": told.status, "duplicate_mode": told.mode, "has_amount": u8::from(told.amount.is_some()),
+            "amount": told.amount.unwrap_or(0).to_string(), "currency": if told.amount.is_some() { "EUR" } else { "" },
+            "traffic_class": if told.status == "test" { "test" } else { "human" },
+        });
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    }
+    row
+}
+
+fn plain_row(conversion: &Conversion) -> Value {
     json!({
         "site": conversion.site, "event_type": conversion.kind, "event_time": time(conversion.time),
         "visitor": conversion.who.visitor().to_string(), "id_seq": conversion.seq, "id_node": NODE, "received_lag_ms": 0,

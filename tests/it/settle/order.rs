@@ -86,8 +86,21 @@ fn history(dice: &mut Dice) -> Vec<Fact> {
         let class = dice.pick(&["human", "human", "human", "bot"]);
         let time = time + dice.pick(&[0, HOUR, HOUR + 1, HOUR / 2]);
         facts.push(
-            Conversion { seq, time, site, kind, who, hash, named, order, goal, submission, class }
-                .into(),
+            Conversion {
+                seq,
+                time,
+                site,
+                kind,
+                who,
+                hash,
+                named,
+                order,
+                goal,
+                submission,
+                class,
+                told: None,
+            }
+            .into(),
         );
     }
     facts
