@@ -9,7 +9,7 @@
 //!   link add ──> compacted topic (Kafka) ──> mirror file ┴──> Book (memory)
 //! ```
 //!
-//! Both homes end in one file of one format ([`file`]), so the edge has one way of reading.
+//! Both homes end in one file of one format ([`mod@file`]), so the edge has one way of reading.
 
 pub mod arguments;
 pub mod book;

@@ -1,7 +1,7 @@
 //! Postbacks: how networks and trackers report conversions, as data.
 //!
 //! In: `config/dialects/postbacks/*.toml`, built in, a folder of the operator's over them, and the entries `[[postback]]` of
-//! `sites.toml`. Out: [`Postbacks`], and for a request what it becomes ([`judge`]). Refuses: a profile or entry that can't be right, at
+//! `sites.toml`. Out: [`Postbacks`], and for a request what it becomes ([`judge()`]). Refuses: a profile or entry that can't be right, at
 //! start, naming the place; a postback that lacks its proof or what it must have. Promises: a status, an amount and an id are read
 //! by the network's own conventions, exactly or not at all (DOMAIN.md 2.4, QUIRKS.md 24-33).
 
