@@ -75,6 +75,7 @@ pub fn event(site: String, decision: Decision, now_ms: i64) -> Event {
         form: None,
         worth: None,
         partner: None,
+        others: Vec::new(),
         flags: Vec::new(),
         recipient: RecipientKey::default(),
         decision: Some(decision),

@@ -126,12 +126,21 @@ pub struct Origin {
     pub utm_term: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub utm_content: String,
+    /// Campaign values beyond the five, by parameter: `utm_id`, `mtm_source`, `hsa_cam`, `keyword` (DOMAIN.md 2.6).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<(String, String)>,
     /// Ad click ids by parameter name (DOMAIN.md 2.5), untruncated, case kept.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub click_ids: Vec<(String, String)>,
     /// `sub1`..`sub20`, in the order of arrival.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sub_ids: Vec<(String, String)>,
+    /// Macros that nobody filled in, by the parameter that should have had a value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub macros: Vec<(String, String)>,
+    /// The network's own id of this click.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub external_click: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub referrer_host: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -141,6 +150,17 @@ pub struct Origin {
     pub landing_host: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub landing_path: String,
+}
+
+/// An ad that was shown together with others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shown {
+    /// The ad.
+    pub promotion: Promotion,
+    /// Currency of its price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_currency: Option<Currency>,
 }
 
 /// What the client said of itself. The full address is not here: see [`crate::personal::ClientIp`].
@@ -162,6 +182,15 @@ pub struct Client {
     /// `Sec-Fetch-Dest`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub fetch_dest: String,
+    /// `Sec-Fetch-Mode`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fetch_mode: String,
+    /// `Sec-Fetch-Site`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fetch_site: String,
+    /// `Sec-Fetch-User: ?1`: a person's act, says the browser.
+    #[serde(skip_serializing_if = "is_false")]
+    pub fetch_user: bool,
     /// The method, where it wasn't the usual one for the door.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub method: String,
@@ -354,6 +383,9 @@ pub struct Event {
     /// What a network or tracker said besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partner: Option<Partner>,
+    /// Further ads of the same request: each is an impression of its own ([`Event::unfold`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Shown>,
     /// What was odd: `claimed_time_out_of_range`, `click_id_not_ours`, … Closed words, never values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
@@ -402,6 +434,21 @@ impl Event {
     /// The record's bytes: one line of JSON.
     pub fn to_record(&self) -> Vec<u8> {
         crate::event_json::write(self)
+    }
+
+    /// The events that one record stands for: itself, and one for each further ad, with the id that was minted for it. The same record
+    /// always gives the same events.
+    pub fn unfold(mut self) -> impl Iterator<Item = Self> {
+        let others = std::mem::take(&mut self.others);
+        let (first, model) = (self.id, (!others.is_empty()).then(|| self.clone()));
+        let rest = others.into_iter().zip(1..).filter_map(move |(shown, place)| {
+            let mut event = model.clone()?;
+            event.id = first.later(place);
+            event.promotion = shown.promotion;
+            event.price_currency = shown.price_currency;
+            Some(event)
+        });
+        std::iter::once(self).chain(rest)
     }
 
     /// Reads a record.
@@ -479,6 +526,7 @@ pub(crate) mod tests {
             recipient: RecipientKey::default(),
             decision: None,
             partner: None,
+            others: Vec::new(),
             flags: Vec::new(),
         }
     }

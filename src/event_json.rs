@@ -82,6 +82,18 @@ fn whole(json: &mut Json, event: &Event) {
             json.key("partner").object(|json| partner(json, report));
             json.comma();
         }
+        if !event.others.is_empty() {
+            json.key("others").list(&event.others, |json, shown| {
+                json.object(|json| {
+                    json.key("promotion").object(|json| promotion(json, &shown.promotion));
+                    json.comma();
+                    if let Some(currency) = &shown.price_currency {
+                        json.plain("price_currency", currency.as_str());
+                    }
+                });
+                json.comma();
+            });
+        }
         if !event.flags.is_empty() {
             json.key("flags").list(&event.flags, |json, flag| json.string(flag));
         }
@@ -174,11 +186,17 @@ fn origin(json: &mut Json, origin: &Origin) {
     json.text("utm_campaign", &origin.utm_campaign);
     json.text("utm_term", &origin.utm_term);
     json.text("utm_content", &origin.utm_content);
-    for (key, ids) in [("click_ids", &origin.click_ids), ("sub_ids", &origin.sub_ids)] {
+    for (key, ids) in [
+        ("tags", &origin.tags),
+        ("click_ids", &origin.click_ids),
+        ("sub_ids", &origin.sub_ids),
+        ("macros", &origin.macros),
+    ] {
         if !ids.is_empty() {
             json.key(key).list(ids, |json, (name, value)| json.pair(name, value));
         }
     }
+    json.text("external_click", &origin.external_click);
     json.text("referrer_host", &origin.referrer_host);
     json.text("referrer_path", &origin.referrer_path);
     json.text("landing_host", &origin.landing_host);
@@ -193,6 +211,11 @@ fn client(json: &mut Json, client: &Client) {
     json.text("language", &client.language);
     json.text("purpose", &client.purpose);
     json.text("fetch_dest", &client.fetch_dest);
+    json.text("fetch_mode", &client.fetch_mode);
+    json.text("fetch_site", &client.fetch_site);
+    if client.fetch_user {
+        json.key("fetch_user").0.extend_from_slice(b"true,");
+    }
     json.text("method", &client.method);
     if client.gpc {
         json.key("gpc").0.extend_from_slice(b"true,");

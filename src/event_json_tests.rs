@@ -1,7 +1,7 @@
 //! Events of every shape, against serde.
 
 use super::*;
-use crate::event::Item;
+use crate::event::{Item, Shown};
 use crate::ids::{DayHash, EventId, RecipientKey, SubmissionKey, VisitorId};
 use crate::money::Currency;
 use crate::personal::{ClientIp, PersonalText};
@@ -58,7 +58,7 @@ fn promotions() -> impl Strategy<Value = Promotion> {
 }
 
 fn origins() -> impl Strategy<Value = Origin> {
-    (vec(text(), 9), pairs(), pairs()).prop_map(|(words, click_ids, sub_ids)| {
+    (vec(text(), 10), pairs(), pairs(), pairs()).prop_map(|(words, click_ids, sub_ids, tags)| {
         let mut words = words.into_iter();
         let mut next = || words.next().unwrap();
         Origin {
@@ -67,8 +67,11 @@ fn origins() -> impl Strategy<Value = Origin> {
             utm_campaign: next(),
             utm_term: next(),
             utm_content: next(),
+            macros: tags.iter().take(1).cloned().collect(),
+            tags,
             click_ids,
             sub_ids,
+            external_click: next(),
             referrer_host: next(),
             referrer_path: next(),
             landing_host: next(),
@@ -78,13 +81,16 @@ fn origins() -> impl Strategy<Value = Origin> {
 }
 
 fn clients() -> impl Strategy<Value = Client> {
-    (vec(text(), 5), option::of(any::<std::net::IpAddr>()), any::<bool>()).prop_map(
+    (vec(text(), 7), option::of(any::<std::net::IpAddr>()), any::<bool>()).prop_map(
         |(words, address, gpc)| Client {
             network: address.map(|address| ClientIp::new(address).cut()),
             agent: words[0].clone(),
             language: words[1].clone(),
             purpose: words[2].clone(),
             fetch_dest: words[3].clone(),
+            fetch_mode: words[5].clone(),
+            fetch_site: words[6].clone(),
+            fetch_user: !gpc,
             method: words[4].clone(),
             gpc,
         },
@@ -153,8 +159,16 @@ fn events() -> impl Strategy<Value = Event> {
         vec(text(), 0..3),
         option::of(Just("EUR")),
     );
-    (head, visitor, promotions(), origins(), clients(), rest).prop_map(
-        |(head, visitor, promotion, origin, client, (form, (worth, partner), flags, currency))| {
+    let shown = vec((promotions(), option::of(Just("PLN"))), 0..3);
+    (head, visitor, promotions(), origins(), (clients(), shown), rest).prop_map(
+        |(
+            head,
+            visitor,
+            promotion,
+            origin,
+            (client, shown),
+            (form, (worth, partner), flags, currency),
+        )| {
             let mut event = crate::event::tests::sample(TYPES[head.1], head.0);
             event.source = [
                 SourceKind::WebForm,
@@ -196,6 +210,13 @@ fn events() -> impl Strategy<Value = Event> {
             });
             event.worth = worth;
             event.partner = partner;
+            event.others = shown
+                .into_iter()
+                .map(|(promotion, currency)| Shown {
+                    promotion,
+                    price_currency: currency.and_then(Currency::parse),
+                })
+                .collect();
             event.flags = flags;
             event
         },

@@ -48,6 +48,13 @@ impl EventId {
         u32::try_from((self.0 >> 10) & 0xFFFF_FFFF).expect("32 bits fit")
     }
 
+    /// The id that was minted so many after this one, for the same time ([`Minter::mint_several`]).
+    #[must_use]
+    pub fn later(self, count: u32) -> Self {
+        let millis = u64::try_from(self.millis()).unwrap_or(0);
+        Self::from_parts(millis, self.sequence().wrapping_add(count), self.node())
+    }
+
     /// All 128 bits, big endian.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
@@ -112,7 +119,12 @@ impl Minter {
 
     /// A new id, received at `millis`.
     pub fn mint(&self, millis: i64) -> EventId {
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        self.mint_several(millis, 1)
+    }
+
+    /// The first of `count` new ids; the others are [`EventId::later`] than it.
+    pub fn mint_several(&self, millis: i64, count: u32) -> EventId {
+        let sequence = self.sequence.fetch_add(count, Ordering::Relaxed);
         EventId::from_parts(u64::try_from(millis).unwrap_or(0), sequence, self.node)
     }
 }

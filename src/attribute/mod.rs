@@ -303,8 +303,20 @@ fn event_row(enriched: Enriched, place: Place, email_key: Key16, phone_key: Key1
         recipient: event.recipient.0,
         source_profile: partner.postback,
         transaction_id: partner.transaction,
-        external_click_id: partner.external_click,
+        external_click_id: if partner.external_click.is_empty() {
+            origin.external_click
+        } else {
+            partner.external_click
+        },
         coupon: partner.coupon,
+        tags: Pairs(origin.tags),
+        macros: Pairs(origin.macros),
+        purpose: client.purpose,
+        method: client.method,
+        fetch_dest: client.fetch_dest,
+        fetch_mode: client.fetch_mode,
+        fetch_site: client.fetch_site,
+        fetch_user: u8::from(client.fetch_user),
         log_epoch: place.epoch,
         log_partition: place.partition,
         log_offset: place.offset,

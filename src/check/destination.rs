@@ -55,6 +55,13 @@ impl Destination {
         }
     }
 
+    /// Keeps a parameter for [`Passage::fill`]: an incoming one of that name is not passed on.
+    #[must_use]
+    pub fn reserve(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.own.extend(names);
+        self
+    }
+
     /// Begins one visitor's URL.
     pub fn begin(&self) -> Passage<'_> {
         let mut text =
@@ -84,6 +91,13 @@ impl Passage<'_> {
         }
         // What is over the limit is not sent anyway (see `finish`), so it need not be collected either.
         if self.text.len() <= BYTES_MAX {
+            push_pair(&mut self.text, name, value);
+        }
+    }
+
+    /// Adds a parameter of the registry's.
+    pub fn fill(&mut self, name: &str, value: &str) {
+        if !value.is_empty() && self.text.len() <= BYTES_MAX {
             push_pair(&mut self.text, name, value);
         }
     }

@@ -35,10 +35,14 @@ flags! {
     RenderedForged "rendered_forged" "The time of rendering is not one that our keys signed for this form.";
     RenderedMissing "rendered_missing" "The form asks for a signed time of rendering, and none came.";
     Fallback "fallback" "The link is retired or expired; the visitor went to its fallback.";
+    DeepLinkRefused "deep_link_refused" "A deep link leads to none of the offer's hosts; the visitor went to the offer's own destination.";
+    CapReached "cap_reached" "The offer's or the affiliate's cap of clicks is reached; the visitor went to the fallback.";
+    CountryNotAllowed "country_not_allowed" "The offer is not for the visitor's country; the visitor went to the fallback.";
+    CountryUnknown "country_unknown" "The offer is for some countries and the visitor's is unknown; the visitor went to the fallback.";
     OneClick "one_click" "A mail program unsubscribed its reader by one click (RFC 8058).";
     GoalMissing "goal_missing" "A conversion without a goal and without an amount.";
     RequiredMissing "required_missing" "A field is empty that the form's own system would have insisted on.";
-    MacroUnexpanded "macro_unexpanded" "A postback's parameter still holds the template's macro or placeholder; read as absent.";
+    MacroUnexpanded "macro_unexpanded" "A parameter still holds the template's macro or placeholder; read as absent.";
     ValueIsAList "value_is_a_list" "A whole list of words or currencies was pasted where one belongs.";
     RepeatedParameter "repeated_parameter" "A postback's parameter came twice with different values; money is then not read.";
     PersonalInParameters "personal_data_in_parameters" "A postback brought an e-mail address, telephone number or name; it was left out.";

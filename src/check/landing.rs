@@ -76,6 +76,18 @@ pub fn admits(site: &Site, scheme: &str, authority: &str) -> bool {
 /// # Errors
 /// When it isn't one that the site admits.
 pub fn accept(text: &str, site: &Site) -> Result<String, BadLanding> {
+    accept_where(text, &site.name, |scheme, authority| admits(site, scheme, authority))
+}
+
+/// The same, where something else than the site's lists admits a scheme and authority; `whose` names it in errors.
+///
+/// # Errors
+/// When it isn't one that is admitted.
+pub fn accept_where(
+    text: &str,
+    whose: &str,
+    admits: impl Fn(&str, &str) -> bool,
+) -> Result<String, BadLanding> {
     let shape = |why| Err(BadLanding::Shape(why));
     if text.is_empty() || text.len() > BYTES_MAX {
         return shape("an address has 1 to 2,048 bytes");
@@ -93,8 +105,8 @@ pub fn accept(text: &str, site: &Site) -> Result<String, BadLanding> {
     }
     let scheme = scheme.to_ascii_lowercase();
     let web = matches!(scheme.as_str(), "http" | "https");
-    if !web && (SCHEMES_NEVER.contains(&scheme.as_str()) || !admits(site, &scheme, "")) {
-        return Err(BadLanding::Scheme { scheme, site: site.name.clone() });
+    if !web && (SCHEMES_NEVER.contains(&scheme.as_str()) || !admits(&scheme, "")) {
+        return Err(BadLanding::Scheme { scheme, site: whose.to_owned() });
     }
     let host_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     if (web && authority.is_empty()) || !authority.bytes().all(host_byte) {
@@ -112,8 +124,8 @@ pub fn accept(text: &str, site: &Site) -> Result<String, BadLanding> {
     if as_scheme != scheme || !written.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
         return shape("this address reads differently once it is parsed");
     }
-    if !admits(site, as_scheme, as_authority) {
-        return Err(BadLanding::Host { host: as_authority.to_owned(), site: site.name.clone() });
+    if !admits(as_scheme, as_authority) {
+        return Err(BadLanding::Host { host: as_authority.to_owned(), site: whose.to_owned() });
     }
     if written.len() > BYTES_MAX {
         return shape("an address has 1 to 2,048 bytes");

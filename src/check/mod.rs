@@ -40,8 +40,11 @@
 
 use hyper::StatusCode;
 
+pub mod caps;
+pub mod clicks;
 pub mod destination;
 pub mod dialects;
+pub mod fill;
 pub mod flags;
 pub mod landing;
 pub mod lead_field;
@@ -53,6 +56,7 @@ pub mod redact;
 pub mod return_url;
 pub mod spam;
 pub mod submission;
+pub mod unexpanded;
 pub mod visitor;
 
 /// Declares the refusals: variant, status, code, and the sentence for people.

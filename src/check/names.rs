@@ -17,6 +17,19 @@ pub enum Utm {
     Content,
 }
 
+impl Utm {
+    /// The parameter's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "utm_source",
+            Self::Medium => "utm_medium",
+            Self::Campaign => "utm_campaign",
+            Self::Term => "utm_term",
+            Self::Content => "utm_content",
+        }
+    }
+}
+
 /// What a name means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
@@ -29,6 +42,10 @@ pub enum Name {
     AdClickId(&'static str),
     /// A parameter of a referral or mail tool: a plain word, which counts in a URL's query only, never in a form.
     Referral(&'static str),
+    /// A campaign value beyond the five, of a family that nothing else is called like: `utm_id`, `mtm_source`, `hsa_cam` (DOMAIN.md 2.6).
+    Tag(&'static str),
+    /// What ad platforms fill in under a plain word (`keyword`, `campaignid`): counts in a URL's query only.
+    Word(&'static str),
     /// A sub id, as `sub1` to `sub20`.
     SubId(&'static str),
     /// It names a person (DOMAIN.md 2.1): it stays out of URLs that we make.
@@ -37,19 +54,26 @@ pub enum Name {
     Other,
 }
 
-use Name::{AdClickId as Ad, Personal, Referral as Tool, SubId as Sub};
+use Name::{AdClickId as Ad, Personal, Referral as Tool, SubId as Sub, Tag, Word};
 
 /// Longer names are none of the table's.
-const BYTES_MAX: usize = 16;
+const BYTES_MAX: usize = 24;
 
 /// Lower case, sorted (a test sees to both).
 const NAMES: &[(&str, Name)] = &[
+    ("_fbc", Ad("_fbc")),
+    ("_fbp", Ad("_fbp")),
     ("_hsenc", Tool("_hsenc")),
     ("_hsmi", Tool("_hsmi")),
     ("_kx", Personal),
+    ("_ttp", Ad("_ttp")),
+    ("ad_id", Word("ad_id")),
     ("address", Personal),
     ("address1", Personal),
+    ("adgroup_id", Word("adgroup_id")),
+    ("adgroupid", Word("adgroupid")),
     ("admitad_uid", Ad("admitad_uid")),
+    ("adset_id", Word("adset_id")),
     ("aff", Tool("aff")),
     ("aff_sub", Sub("sub1")),
     ("aff_sub2", Sub("sub2")),
@@ -59,15 +83,28 @@ const NAMES: &[(&str, Name)] = &[
     ("awc", Ad("awc")),
     ("birthdate", Personal),
     ("birthday", Personal),
+    ("bsft_aaid", Tool("bsft_aaid")),
+    ("bsft_clkid", Tool("bsft_clkid")),
+    ("bsft_eid", Personal),
+    ("bsft_mid", Tool("bsft_mid")),
+    ("bsft_uid", Personal),
+    ("campaign_id", Word("campaign_id")),
+    ("campaignid", Word("campaignid")),
     ("cell", Personal),
+    ("cid", Word("cid")),
     ("cjevent", Ad("cjevent")),
     ("clickref", Ad("clickref")),
+    ("creative", Word("creative")),
+    ("creative_id", Word("creative_id")),
     ("dclid", Ad("dclid")),
+    ("device", Word("device")),
     ("dicbo", Ad("dicbo")),
     ("dob", Personal),
     ("dub_id", Ad("dub_id")),
     ("e-mail", Personal),
     ("e_mail", Personal),
+    ("elq", Tool("elq")),
+    ("elqtrackid", Tool("elqTrackId")),
     ("email", Personal),
     ("email-address", Personal),
     ("email_address", Personal),
@@ -89,27 +126,62 @@ const NAMES: &[(&str, Name)] = &[
     ("gclsrc", Ad("gclsrc")),
     ("given-name", Personal),
     ("gspk", Tool("gspk")),
+    ("hsa_acc", Tag("hsa_acc")),
+    ("hsa_ad", Tag("hsa_ad")),
+    ("hsa_cam", Tag("hsa_cam")),
+    ("hsa_grp", Tag("hsa_grp")),
+    ("hsa_kw", Tag("hsa_kw")),
+    ("hsa_la", Tag("hsa_la")),
+    ("hsa_mt", Tag("hsa_mt")),
+    ("hsa_net", Tag("hsa_net")),
+    ("hsa_ol", Tag("hsa_ol")),
+    ("hsa_src", Tag("hsa_src")),
+    ("hsa_tgt", Tag("hsa_tgt")),
+    ("hsa_ver", Tag("hsa_ver")),
     ("iban", Personal),
     ("irclickid", Ad("irclickid")),
+    ("irgwc", Tool("irgwc")),
+    ("keyword", Word("keyword")),
     ("ko_click_id", Ad("ko_click_id")),
     ("last_name", Personal),
     ("lastname", Personal),
     ("li_fat_id", Ad("li_fat_id")),
     ("lname", Personal),
     ("mail", Personal),
+    ("matchtype", Word("matchtype")),
     ("mc_cid", Ad("mc_cid")),
     ("mc_eid", Personal),
     ("mkt_tok", Personal),
     ("mobile", Personal),
     ("mpid", Tool("mpid")),
     ("msclkid", Ad("msclkid")),
+    ("mtm_campaign", Tag("mtm_campaign")),
+    ("mtm_cid", Tag("mtm_cid")),
+    ("mtm_content", Tag("mtm_content")),
+    ("mtm_group", Tag("mtm_group")),
+    ("mtm_keyword", Tag("mtm_keyword")),
+    ("mtm_kwd", Tag("mtm_kwd")),
+    ("mtm_medium", Tag("mtm_medium")),
+    ("mtm_placement", Tag("mtm_placement")),
+    ("mtm_source", Tag("mtm_source")),
     ("name", Personal),
+    ("network", Word("network")),
     ("obclid", Ad("obclid")),
     ("passwd", Personal),
     ("password", Personal),
     ("phone", Personal),
     ("phone_number", Personal),
     ("phonenumber", Personal),
+    ("pk_campaign", Tag("pk_campaign")),
+    ("pk_cid", Tag("pk_cid")),
+    ("pk_content", Tag("pk_content")),
+    ("pk_group", Tag("pk_group")),
+    ("pk_keyword", Tag("pk_keyword")),
+    ("pk_kwd", Tag("pk_kwd")),
+    ("pk_medium", Tag("pk_medium")),
+    ("pk_placement", Tag("pk_placement")),
+    ("pk_source", Tag("pk_source")),
+    ("placement", Word("placement")),
     ("postal_code", Personal),
     ("postcode", Personal),
     ("ps_xid", Tool("ps_xid")),
@@ -119,7 +191,14 @@ const NAMES: &[(&str, Name)] = &[
     ("rdt_cid", Ad("rdt_cid")),
     ("ref", Tool("ref")),
     ("rfsn", Tool("rfsn")),
+    ("s_kwcid", Tag("s_kwcid")),
+    ("sc_lid", Tool("sc_lid")),
+    ("sc_llid", Tool("sc_llid")),
+    ("sc_src", Tool("sc_src")),
+    ("sc_uid", Personal),
     ("sccid", Ad("ScCid")),
+    ("site_id", Word("site_id")),
+    ("source", Word("source")),
     ("srsltid", Ad("srsltid")),
     ("sscid", Ad("sscid")),
     ("ssn", Personal),
@@ -129,6 +208,7 @@ const NAMES: &[(&str, Name)] = &[
     ("surname", Personal),
     ("tap_a", Tool("tap_a")),
     ("tap_s", Tool("tap_s")),
+    ("targetid", Word("targetid")),
     ("tblci", Ad("tblci")),
     ("tduid", Ad("tduid")),
     ("tel", Personal),
@@ -138,8 +218,12 @@ const NAMES: &[(&str, Name)] = &[
     ("user_email", Personal),
     ("utm_campaign", Name::Utm(Utm::Campaign)),
     ("utm_content", Name::Utm(Utm::Content)),
+    ("utm_creative_format", Tag("utm_creative_format")),
+    ("utm_id", Tag("utm_id")),
+    ("utm_marketing_tactic", Tag("utm_marketing_tactic")),
     ("utm_medium", Name::Utm(Utm::Medium)),
     ("utm_source", Name::Utm(Utm::Source)),
+    ("utm_source_platform", Tag("utm_source_platform")),
     ("utm_term", Name::Utm(Utm::Term)),
     ("vero_id", Personal),
     ("via", Tool("via")),
@@ -152,7 +236,8 @@ const NAMES: &[(&str, Name)] = &[
     ("zip", Personal),
 ];
 
-const SUBS: [&str; 20] = [
+/// Sub ids by their canonical names.
+pub const SUBS: [&str; 20] = [
     "sub1", "sub2", "sub3", "sub4", "sub5", "sub6", "sub7", "sub8", "sub9", "sub10", "sub11",
     "sub12", "sub13", "sub14", "sub15", "sub16", "sub17", "sub18", "sub19", "sub20",
 ];
@@ -205,7 +290,9 @@ mod tests {
         assert_eq!(Name::of("E-Mail"), Name::Personal);
         assert_eq!(Name::of("ref"), Name::Referral("ref"));
         assert_eq!((Name::of("lt"), Name::of("LT")), (Name::ClickId, Name::Other));
-        assert_eq!((Name::of(""), Name::of("utm_id")), (Name::Other, Name::Other));
+        assert_eq!((Name::of(""), Name::of("utm_ida")), (Name::Other, Name::Other));
+        assert_eq!(Name::of("UTM_Marketing_Tactic"), Name::Tag("utm_marketing_tactic"));
+        assert_eq!(Name::of("keyword"), Name::Word("keyword"));
     }
 
     #[test]

@@ -9,15 +9,22 @@ use url::Url;
 use crate::check::flags::{Flag, Flags};
 use crate::check::names::{Name, Utm};
 use crate::check::redact;
+use crate::check::unexpanded::{holds_macro, is_unexpanded};
 use crate::event::Origin;
 use crate::keys::Keys;
 use crate::tokens::{ClickClaim, verify_click};
 
 /// Campaign values are cut here: longer ones are no names.
-const UTM_BYTES_MAX: usize = 512;
+const UTM_BYTES_MAX: usize = 2_048;
 
-/// Ad click ids have grown from 26 to 100 and more (DOMAIN.md 2.5); none is cut below this.
-const CLICK_ID_BYTES_MAX: usize = 1_024;
+/// Ad click ids have grown from 26 to 100 and more (DOMAIN.md 2.5). None is cut below this, the longest URL that we send (DOMAIN.md 6).
+const CLICK_ID_BYTES_MAX: usize = 8_192;
+
+/// Names of creatives and placements are words.
+const WORD_BYTES_MAX: usize = 128;
+
+/// A macro's name is a word; what is longer is cut.
+const MACRO_BYTES_MAX: usize = 80;
 
 /// Sub ids are an affiliate's own: other systems give them 50 to 255.
 const SUB_ID_BYTES_MAX: usize = 512;
@@ -43,12 +50,32 @@ impl Trail {
     /// Looks at a parameter of a link or page; says what it is.
     pub fn take_parameter(&mut self, name: &str, value: &str) -> Name {
         let name = Name::of(name);
-        if let Name::Referral(known) = name {
-            self.click_id_of_others(known, value);
-        } else {
-            self.take(name, value);
+        match name {
+            Name::Referral(known) => {
+                if !self.is_macro(known, value) {
+                    self.click_id_of_others(known, value);
+                }
+            }
+            Name::Word(known) => self.tag(known, value),
+            Name::Other if holds_macro(value) => self.flags.set(Flag::MacroUnexpanded),
+            _ => {
+                self.take(name, value);
+            }
         }
         name
+    }
+
+    /// A sub id that a network calls by a name of its own.
+    pub fn take_sub(&mut self, known: &'static str, value: &str) {
+        self.take(Name::SubId(known), value);
+    }
+
+    /// The network's own id of this click, for what it reports later.
+    pub fn external_click(&mut self, name: &str, value: &str) {
+        if self.origin.external_click.is_empty() && !value.is_empty() && !self.is_macro(name, value)
+        {
+            self.origin.external_click = self.id_of_others(value).to_owned();
+        }
     }
 
     /// Looks at a form's field; true when it is one of ours and none of the form's own.
@@ -57,6 +84,14 @@ impl Trail {
     }
 
     fn take(&mut self, name: Name, value: &str) -> bool {
+        let known = match name {
+            Name::Utm(utm) => utm.name(),
+            Name::SubId(known) | Name::AdClickId(known) => known,
+            _ => "",
+        };
+        if !known.is_empty() && self.is_macro(known, value) {
+            return true;
+        }
         match name {
             Name::ClickId if self.click_id.is_none() && !value.is_empty() => {
                 self.click_id = Some(value.to_owned());
@@ -68,14 +103,46 @@ impl Trail {
                 }
             }
             Name::SubId(known) if is_new(&self.origin.sub_ids, known, value) => {
-                let value = redact::value(value, SUB_ID_BYTES_MAX, &mut self.flags);
-                self.origin.sub_ids.push((known.to_owned(), value));
+                // Often another tracker's click id, so a token is no secret here.
+                let value =
+                    redact::cut(self.id_of_others(value), SUB_ID_BYTES_MAX, &mut self.flags);
+                self.origin.sub_ids.push((known.to_owned(), value.to_owned()));
             }
             Name::AdClickId(known) => self.click_id_of_others(known, value),
+            Name::Tag(known) => self.tag(known, value),
             Name::ClickId | Name::SubId(_) => {}
-            Name::Referral(_) | Name::Personal | Name::Other => return false,
+            Name::Referral(_) | Name::Word(_) | Name::Personal | Name::Other => return false,
         }
         true
+    }
+
+    /// True for a template's macro that nobody has filled in: kept beside, under the parameter's name, never as its value.
+    fn is_macro(&mut self, known: &str, value: &str) -> bool {
+        let unexpanded = is_unexpanded(value, &[]);
+        if unexpanded {
+            self.flags.set(Flag::MacroUnexpanded);
+            if is_new(&self.origin.macros, known, value) {
+                let text = redact::value(value, MACRO_BYTES_MAX, &mut self.flags);
+                self.origin.macros.push((known.to_owned(), text));
+            }
+        }
+        unexpanded
+    }
+
+    /// A word for a column of its own, such as the creative's; empty for a macro that nobody filled in.
+    pub fn word(&mut self, name: &str, value: &str) -> String {
+        if self.is_macro(name, value) {
+            return String::new();
+        }
+        redact::value(value, WORD_BYTES_MAX, &mut self.flags)
+    }
+
+    /// Keeps a campaign value under this name.
+    pub fn tag(&mut self, known: &str, value: &str) {
+        if !self.is_macro(known, value) && is_new(&self.origin.tags, known, value) {
+            let value = redact::value(value, UTM_BYTES_MAX, &mut self.flags);
+            self.origin.tags.push((known.to_owned(), value));
+        }
     }
 
     /// Click ids look like tokens because they are: only an e-mail address is kept out of them.
@@ -83,13 +150,16 @@ impl Trail {
         if !is_new(&self.origin.click_ids, known, value) {
             return;
         }
-        let value = if redact::looks_like_email(value) {
+        let value = self.id_of_others(value).to_owned();
+        self.origin.click_ids.push((known.to_owned(), value));
+    }
+
+    fn id_of_others<'v>(&mut self, value: &'v str) -> &'v str {
+        if redact::looks_like_email(value) {
             self.flags.set(Flag::PersonalInUrl);
-            redact::REDACTED
-        } else {
-            redact::cut(value, CLICK_ID_BYTES_MAX, &mut self.flags)
-        };
-        self.origin.click_ids.push((known.to_owned(), value.to_owned()));
+            return redact::REDACTED;
+        }
+        redact::cut(value, CLICK_ID_BYTES_MAX, &mut self.flags)
     }
 
     /// The `Referer` of a click or impression: the place where the link or ad stands.
@@ -246,12 +316,41 @@ mod tests {
         let mut trail = Trail::default();
         trail.take_parameter("utm_content", "jane@example.com");
         trail.take_parameter("fbclid", "jane@example.com");
-        let long = "a1".repeat(600);
+        let long = "a1".repeat(6_000);
         trail.take_parameter("gclid", &long);
         assert_eq!(trail.origin.utm_content, "redacted");
         assert_eq!(trail.origin.click_ids[0].1, "redacted");
         assert_eq!(trail.origin.click_ids[1].1.len(), CLICK_ID_BYTES_MAX);
         assert_eq!(trail.flags.words(), ["personal_in_url", "cut"]);
+    }
+
+    #[test]
+    fn a_macro_that_nobody_filled_in_is_kept_beside_and_never_as_a_value() {
+        let mut trail = Trail::default();
+        for (name, value) in [
+            ("utm_id", "120210"),
+            ("mtm_campaign", "Spring Sale"),
+            ("hsa_cam", "{campaignid}"),
+            ("utm_content", "{{ad.id}}"),
+            ("ttclid", "__CLICKID__"),
+            ("sub1", "[CLICK_ID]"),
+            ("keyword", "%%keyword%%"),
+            ("irclickid", "${CLICK}"),
+            ("unknown", "x-{placement}"),
+        ] {
+            trail.take_parameter(name, value);
+        }
+        trail.external_click("clickid", "{clickid}");
+        trail.external_click("clickid", "w7Q-1");
+        let origin = &trail.origin;
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(origin.tags, [pair("utm_id", "120210"), pair("mtm_campaign", "Spring Sale")]);
+        assert!(origin.click_ids.is_empty() && origin.sub_ids.is_empty());
+        assert_eq!((origin.utm_content.as_str(), origin.external_click.as_str()), ("", "w7Q-1"));
+        assert_eq!(origin.macros.len(), 7);
+        assert_eq!(origin.macros[1], pair("utm_content", "{{ad.id}}"));
+        assert_eq!(trail.flags.words(), ["macro_unexpanded"]);
+        assert!(trail.take_field("utm_source_platform", "x") && !trail.take_field("keyword", "x"));
     }
 
     proptest! {

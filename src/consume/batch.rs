@@ -14,7 +14,7 @@ pub const TABLE_PARTITIONS_MAX: usize = 24;
 /// What a batch may hold at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Entries.
+    /// Rows of `events`.
     pub rows: usize,
     /// Bytes of payload.
     pub bytes: usize,
@@ -37,6 +37,7 @@ pub struct Batch {
 pub struct Gatherer {
     bounds: Bounds,
     batch: Batch,
+    rows: usize,
     bytes: usize,
     months: Vec<i32>,
     first_at: Option<Instant>,
@@ -46,13 +47,14 @@ impl Gatherer {
     /// Begins a batch at offset `from`.
     pub fn new(from: u64, bounds: Bounds) -> Self {
         let batch = Batch { from, to: from, entries: Vec::new() };
-        Self { bounds, batch, bytes: 0, months: Vec::new(), first_at: None }
+        Self { bounds, batch, rows: 0, bytes: 0, months: Vec::new(), first_at: None }
     }
 
     /// Takes an entry; gives it back when the batch has no room for it. `month` is the table partition that it falls in.
     pub fn push(&mut self, entry: Entry, month: i32, now: Instant) -> Result<(), Entry> {
         let new_month = !self.months.contains(&month);
-        let full = self.batch.entries.len() >= self.bounds.rows
+        let rows = rows_of(&entry);
+        let full = (self.rows + rows > self.bounds.rows && !self.batch.entries.is_empty())
             || (self.bytes + entry.bytes() > self.bounds.bytes && !self.batch.entries.is_empty())
             || (new_month && self.months.len() >= TABLE_PARTITIONS_MAX);
         if full {
@@ -61,6 +63,7 @@ impl Gatherer {
         if new_month {
             self.months.push(month);
         }
+        self.rows += rows;
         self.bytes += entry.bytes();
         self.batch.to = entry.next();
         self.batch.entries.push(entry);
@@ -80,13 +83,32 @@ impl Gatherer {
 
     /// True when no further entry would be taken.
     pub fn is_full(&self) -> bool {
-        self.batch.entries.len() >= self.bounds.rows || self.bytes >= self.bounds.bytes
+        self.rows >= self.bounds.rows || self.bytes >= self.bounds.bytes
     }
 
     /// Closes the batch.
     pub fn finish(self) -> Batch {
         self.batch
     }
+}
+
+/// How many rows of `events` an entry gives, without reading the whole record: ads that were shown together are one record
+/// ([`crate::event::Event::unfold`]).
+fn rows_of(entry: &Entry) -> usize {
+    const IMPRESSION: &[u8] = b"\"type\":\"impression\"";
+    const OTHERS: &[u8] = b"\"others\":[";
+    const SHOWN: &[u8] = b"{\"promotion\":{";
+    // The type stands right behind version and id: 62 bytes.
+    const HEAD_BYTES: usize = 100;
+    let Entry::Record { payload, .. } = entry else { return 1 };
+    let head = &payload[..payload.len().min(HEAD_BYTES)];
+    if !head.windows(IMPRESSION.len()).any(|window| window == IMPRESSION) {
+        return 1;
+    }
+    let Some(at) = payload.windows(OTHERS.len()).position(|window| window == OTHERS) else {
+        return 1;
+    };
+    1 + payload[at..].windows(SHOWN.len()).filter(|window| *window == SHOWN).count()
 }
 
 #[cfg(test)]
@@ -118,6 +140,22 @@ mod tests {
         }
         assert!(months.push(record(24, 1), 999, now).is_err());
         assert!(months.push(record(24, 1), 5, now).is_ok(), "a month it has already");
+    }
+
+    #[test]
+    fn ads_that_were_shown_together_count_as_many_rows() {
+        use crate::event::{EventType, Shown, tests::sample};
+        let mut event =
+            sample(EventType::Impression, crate::ids::EventId::from_parts(1_790_000_000_000, 1, 2));
+        event.others = vec![Shown::default(); 2];
+        let payload = event.to_record();
+        let entry = |offset| Entry::Record { offset, payload: payload.clone(), resent: false };
+        assert_eq!(rows_of(&entry(0)), event.clone().unfold().count());
+        let mut gatherer = Gatherer::new(0, Bounds { bytes: 1 << 20, rows: 4, ..BOUNDS });
+        assert!(gatherer.push(entry(0), 0, Instant::now()).is_ok());
+        assert!(gatherer.push(entry(1), 0, Instant::now()).is_err(), "six rows are over four");
+        let ids: Vec<_> = event.unfold().map(|event| event.id.sequence()).collect();
+        assert_eq!(ids, [1, 2, 3]);
     }
 
     #[test]

@@ -122,7 +122,9 @@ impl Pipeline {
                     }
                     Ok(event) => {
                         let held_before = earlier.held(place.offset);
-                        self.add(&mut rows, event, place, held_before);
+                        for event in event.unfold() {
+                            self.add(&mut rows, event, place, held_before);
+                        }
                     }
                     Err(error) => rows.add_dead(
                         place,

@@ -33,9 +33,9 @@ pub enum LinkCommand {
     Kill(Killed),
     /// Sign a link that carries its destination, for one recipient or a whole list.
     Sign(Signed),
-    /// Say what a token or an address of ours stands for.
+    /// Say what a token or an address of ours stands for: an affiliate's or a network's click address, too.
     Explain {
-        /// A token, or an address that ends in one.
+        /// A token, an address that ends in one, or a click address of an affiliate's or network's.
         token: String,
     },
     /// Say whether a token or an address is ours and not over; the exit code is 0 or 1.

@@ -16,6 +16,7 @@ use super::record::{Change, Kill, Link, Switch};
 use super::sign::{self, Signer, Wish};
 use super::store::{self, Store};
 use crate::ids::now_millis;
+use crate::receive::explain_click;
 use crate::service::Installation;
 use crate::tokens;
 
@@ -315,8 +316,14 @@ fn sign(installation: &Installation, signed: &Signed) -> Result<()> {
 
 fn explain(installation: &Installation, token: &str, whole: bool) -> ExitCode {
     let now_ms = now_millis();
-    let Some(words) = sign::explain(&installation.keys, &installation.registry, token, now_ms)
-    else {
+    let registry = &installation.registry;
+    let Some(words) = sign::explain(&installation.keys, registry, token, now_ms) else {
+        if whole
+            && let Some(words) = explain_click::address(registry, &installation.networks, token)
+        {
+            say(&words);
+            return ExitCode::SUCCESS;
+        }
         say("not ours: no key of this installation signed it");
         return ExitCode::from(1);
     };

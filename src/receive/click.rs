@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use hyper::header::{HeaderValue, SET_COOKIE};
 
+use crate::check::clicks::{Meaning, Profile, Role};
+use crate::check::destination::Passage;
 use crate::check::flags::Flag;
 use crate::check::origin::Trail;
 use crate::check::{Refusal, landing, visitor};
@@ -15,7 +17,7 @@ use crate::event::{EventType, Promotion, SourceKind};
 use crate::ids::RecipientKey;
 use crate::links::book::Book;
 use crate::links::record::{Link, Way};
-use crate::receive::pairs::pairs;
+use crate::receive::pairs::{Pair, pairs};
 use crate::receive::record::{self, Answer, Denied};
 use crate::receive::target::Target;
 use crate::receive::visit::{Met, Visit};
@@ -23,7 +25,7 @@ use crate::registry::Site;
 use crate::tokens::{ClickClaim, sign_click};
 
 /// What a click says besides where it leads.
-pub struct Said {
+pub struct Said<'a> {
     /// What the event says of it.
     pub promotion: Promotion,
     /// What is known of its origin already.
@@ -34,9 +36,11 @@ pub struct Said {
     pub recipient: RecipientKey,
     /// Who came, if that was looked at already.
     pub met: Option<Met>,
+    /// How the network or tracker that made the address names its parameters.
+    pub profile: Option<&'a Profile>,
 }
 
-impl Said {
+impl Said<'_> {
     /// As the registry has it.
     pub fn of(target: &Target) -> Self {
         Self {
@@ -45,6 +49,7 @@ impl Said {
             affiliate: 0,
             recipient: RecipientKey::default(),
             met: None,
+            profile: None,
         }
     }
 
@@ -56,6 +61,7 @@ impl Said {
             affiliate: 0,
             recipient: RecipientKey::default(),
             met,
+            profile: None,
         }
     }
 }
@@ -147,15 +153,62 @@ fn choose<'w, 'a>(ways: &'w [Way<'a>], number: u32, seed: u64) -> &'w Way<'a> {
     &ways[0]
 }
 
-/// Records the click and sends the browser on.
-pub async fn follow(visit: &Visit<'_>, target: &Target, said: Said) -> Answer {
-    let Said { promotion, mut trail, affiliate, recipient, met } = said;
-    trail.referrer(&visit.referer());
-    let mut passage = target.destination.begin();
-    for pair in pairs(visit.query().as_bytes()) {
+/// Takes what the query says, and passes on what may be.
+pub fn read_query(
+    query: &str,
+    profile: Option<&Profile>,
+    promotion: &mut Promotion,
+    (trail, passage): (&mut Trail, &mut Passage<'_>),
+) {
+    for pair in pairs(query.as_bytes()) {
+        let meaning = profile.and_then(|profile| Some((profile, profile.meaning(&pair.name)?)));
+        if let Some(meaning) = meaning
+            && profiled(promotion, trail, &pair, meaning)
+        {
+            continue;
+        }
         let known = trail.take_parameter(&pair.name, &pair.value);
         passage.pass(&pair.name, &pair.value, known, &mut trail.flags);
     }
+}
+
+/// Takes a parameter as its profile has it. True when that is all there is to it: it is not passed on.
+fn profiled(
+    promotion: &mut Promotion,
+    trail: &mut Trail,
+    pair: &Pair<'_>,
+    (profile, meaning): (&Profile, Meaning),
+) -> bool {
+    let slot = match meaning {
+        Meaning::Sub(known) => {
+            trail.take_sub(known, &pair.value);
+            return true;
+        }
+        Meaning::Keep => {
+            trail.tag(profile.spelled(&pair.name), &pair.value);
+            return false;
+        }
+        Meaning::Role(Role::ClickId) => {
+            trail.external_click(profile.spelled(&pair.name), &pair.value);
+            return true;
+        }
+        Meaning::Role(Role::Offer | Role::Affiliate | Role::DeepLink) => return true,
+        Meaning::Role(Role::Ad) => &mut promotion.ad,
+        Meaning::Role(Role::Creative) => &mut promotion.creative,
+        Meaning::Role(Role::Placement) => &mut promotion.placement,
+    };
+    if slot.is_empty() {
+        *slot = trail.word(profile.spelled(&pair.name), &pair.value);
+    }
+    true
+}
+
+/// Records the click and sends the browser on.
+pub async fn follow(visit: &Visit<'_>, target: &Target, said: Said<'_>) -> Answer {
+    let Said { mut promotion, mut trail, affiliate, recipient, met, profile } = said;
+    trail.referrer(&visit.referer());
+    let mut passage = target.destination.begin();
+    read_query(visit.query(), profile, &mut promotion, (&mut trail, &mut passage));
     let met = met.unwrap_or_else(|| visit.meet(SourceKind::Redirect, &target.site));
     let (mut event, set_cookie) =
         visit.event_of(met, EventType::Click, SourceKind::Redirect, &target.site, trail);
@@ -163,6 +216,9 @@ pub async fn follow(visit: &Visit<'_>, target: &Target, said: Said) -> Answer {
     event.price_currency = target.price_currency;
     event.recipient = recipient;
     let claim = ClickClaim { id: event.id, link: target.link, offer: target.offer, affiliate };
+    for (name, fill) in &target.fills {
+        passage.fill(name, fill.value(&event.promotion, &event.origin));
+    }
     let location = passage.finish(&sign_click(&visit.edge.keys, &claim));
     let known = event.visitor;
     let mut answer = record::redirect(visit, event, target.kind, location).await;

@@ -11,11 +11,14 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::check::caps::Caps;
+use crate::check::clicks::Networks;
 use crate::check::dialects::doors::Doors;
 use crate::check::limits::Limits;
 use crate::check::postbacks::Postbacks;
 use crate::check::spam::Signals;
 use crate::config;
+use crate::enrich::place::Places;
 use crate::ids::Minter;
 use crate::journal::Journal;
 use crate::keys::{DailySalt, Keys};
@@ -30,6 +33,7 @@ mod click;
 mod connection;
 pub mod decisions;
 pub mod explain;
+pub mod explain_click;
 pub mod fields;
 mod form;
 mod impression;
@@ -76,6 +80,12 @@ pub struct Edge {
     pub doors: Arc<Doors>,
     /// What networks report to.
     pub postbacks: Arc<Postbacks>,
+    /// How networks and trackers write click addresses.
+    pub networks: Arc<Networks>,
+    /// Where visitors are: only opened for offers that are not for all countries.
+    pub places: Option<Arc<Places>>,
+    /// How many clicks capped offers have taken.
+    pub caps: Arc<Caps>,
     /// What redirects lead to.
     targets: target::Targets,
     /// Links that are made while the edge runs, and kill-switches.
@@ -114,6 +124,12 @@ pub struct Known {
     pub postbacks: Arc<Postbacks>,
     /// Which form a post is for, and how it speaks.
     pub doors: Arc<Doors>,
+    /// How networks and trackers write click addresses.
+    pub networks: Arc<Networks>,
+    /// Where visitors are, where an offer asks for it.
+    pub places: Option<Arc<Places>>,
+    /// How many clicks capped offers have taken.
+    pub caps: Arc<Caps>,
 }
 
 impl Edge {
@@ -123,7 +139,7 @@ impl Edge {
     /// When the system gives no random node number.
     pub fn new(
         config: &config::Config,
-        Known { registry, links, postbacks, doors }: Known,
+        Known { registry, links, postbacks, doors, networks, places, caps }: Known,
         keys: Arc<Keys>,
         salt: Arc<DailySalt>,
         journal: Arc<Journal>,
@@ -139,6 +155,9 @@ impl Edge {
             doors,
             links,
             postbacks,
+            networks,
+            places,
+            caps,
             keys,
             salt,
             minter: Minter::new()?,

@@ -11,6 +11,7 @@ use hyper::header::{ACCEPT, HOST, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
+use crate::check::clicks::Found;
 use crate::check::dialects::doors;
 use crate::check::{Refusal, visitor};
 use crate::config::ProxyHeader;
@@ -30,7 +31,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
 /// A path, read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(PartialEq, Eq))]
 enum Route<'a> {
     Form(&'a str),
     Rendered(&'a str),
@@ -41,6 +43,8 @@ enum Route<'a> {
     Unsubscribe(&'a str),
     Impression,
     Pixel,
+    /// A network's own click address.
+    Vendor(Found<'a>),
     /// A name, and the path after it.
     Postback(&'a str, &'a str),
     Receipt(&'a str),
@@ -81,7 +85,7 @@ impl<'a> Route<'a> {
             Self::Click(_) => Door::Click,
             Self::Signed(_) => Door::Signed,
             Self::Unsubscribe(_) => Door::Unsubscribe,
-            Self::Affiliate(..) => Door::Affiliate,
+            Self::Affiliate(..) | Self::Vendor(_) => Door::Affiliate,
             Self::Open(_) => Door::Open,
             Self::Impression => Door::Impression,
             Self::Pixel => Door::Pixel,
@@ -135,10 +139,16 @@ pub async fn answer(edge: &Edge, peer: IpAddr, request: Request<Incoming>) -> Re
 /// Our own routes first; then the networks' own paths, at the hosts that `sites.toml` enables.
 fn route_of<'a>(edge: &'a Edge, parts: &'a Parts) -> Route<'a> {
     let route = Route::of(parts.uri.path());
-    if route != Route::Unknown {
+    if !matches!(route, Route::Unknown) {
         return route;
     }
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        let query = parts.uri.query().unwrap_or("");
+        if let Some(found) = edge.networks.find(host, parts.uri.path(), query) {
+            return Route::Vendor(found);
+        }
+    }
     let vendor = edge.postbacks.by_path(host, parts.uri.path());
     vendor.map_or(route, |(name, rest)| Route::Postback(name, rest))
 }
@@ -178,7 +188,11 @@ fn refused(edge: &Edge, refusal: impl Into<Denied>, route: Route<'_>, parts: &Pa
     let (form, denied) = (form_of_reply(route, parts), refusal.into());
     let leads_on = matches!(
         route,
-        Route::Click(_) | Route::Signed(_) | Route::Affiliate(..) | Route::Unsubscribe(_)
+        Route::Click(_)
+            | Route::Signed(_)
+            | Route::Affiliate(..)
+            | Route::Vendor(_)
+            | Route::Unsubscribe(_)
     );
     if leads_on && form == Form::Html && matches!(denied.refusal, Refusal::NotFound | Refusal::Gone)
     {
@@ -271,6 +285,7 @@ async fn dispatch(
         Route::Signed(token) => signed::answer(&visit, token).await,
         Route::Unsubscribe(token) => unsubscribe::answer(&visit, token, body).await,
         Route::Affiliate(affiliate, offer) => affiliate::answer(&visit, affiliate, offer).await,
+        Route::Vendor(found) => affiliate::vendor(&visit, found).await,
         Route::Open(token) => open::answer(&visit, token).await,
         Route::Impression => impression::answer(&visit).await,
         Route::Pixel => pixel::answer(&visit).await,

@@ -47,7 +47,7 @@ pub async fn answer(visit: &Visit<'_>, text: &str) -> Result<Answer, Denied> {
 }
 
 /// Adds what the token says: the mail's words come before the link's own.
-fn said(visit: &Visit<'_>, claim: &LinkClaim, mut said: Said) -> Said {
+fn said<'a>(visit: &Visit<'_>, claim: &LinkClaim, mut said: Said<'a>) -> Said<'a> {
     if let Some(mailing) = visit.edge.registry.mailing_numbered(claim.mailing) {
         said.promotion.mailing.clone_from(&mailing.name);
         if said.promotion.campaign.is_empty() {

@@ -52,6 +52,7 @@ labels! {
     Unrecorded {
         OverLimit "over_limit" "The network is more than ten times over its limit.";
         LogFull "log_full" "The log could not take it, and a redirect goes all the same.";
+        OpensOff "opens_off" "The mailing keeps no opens (`opens = \"off\"`).";
     }
 }
 

@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use url::Position;
+
 use crate::check::destination::Destination;
+use crate::check::fill::Fill;
 use crate::check::landing;
 use crate::check::names::CLICK_ID;
 use crate::check::origin::Trail;
@@ -14,7 +17,16 @@ use crate::event::Promotion;
 use crate::links;
 use crate::links::record::Kind;
 use crate::money::Currency;
-use crate::registry::{Link, Offer, Registry, Site};
+use crate::receive::pairs::pairs;
+use crate::registry::{Link, Offer, Registry, Site, offer_parts};
+
+/// What an offer has besides its destination.
+pub struct OfferTarget {
+    /// The entry.
+    pub offer: Arc<Offer>,
+    /// Where those go who are not for it.
+    pub fallback: Option<Box<Target>>,
+}
 
 /// Where a redirect leads and what it stands for.
 pub struct Target {
@@ -34,6 +46,10 @@ pub struct Target {
     pub promotion: Promotion,
     /// Currency of the price shown.
     pub price_currency: Option<Currency>,
+    /// What the destination gets besides our click id.
+    pub fills: Vec<(String, Fill)>,
+    /// What the registry says of the offer.
+    pub of_offer: Option<OfferTarget>,
     /// What the destination's URL says of the campaign, and where it lands. Whoever comes later can't change it: the first
     /// value of a name wins.
     pub trail: Trail,
@@ -48,6 +64,8 @@ impl Target {
             link: link.number,
             offer: 0,
             affiliates: Vec::new(),
+            fills: Vec::new(),
+            of_offer: None,
             kind: Kind::Found,
             destination: Destination::new(&link.destination, CLICK_ID),
             promotion: Promotion {
@@ -101,6 +119,8 @@ impl Target {
             link: 0,
             offer: 0,
             affiliates: Vec::new(),
+            fills: Vec::new(),
+            of_offer: None,
             kind: Kind::Found,
             destination: Destination::of_text(url, CLICK_ID),
             promotion: Promotion::default(),
@@ -109,20 +129,77 @@ impl Target {
         }
     }
 
-    fn of_offer(offer: &Offer, site: Arc<Site>) -> Self {
+    fn of_offer(offer: &Arc<Offer>, site: &Arc<Site>) -> Result<Self, String> {
+        let (destination, fills, click_parameter) = offer_parts(offer)?;
         let mut trail = Trail::default();
-        trail.destination(&offer.destination);
-        Self {
-            site,
+        trail.destination(&destination);
+        let promotion = Promotion { offer: offer.name.clone(), ..Promotion::default() };
+        let fallback = offer.fallback.as_ref().map(|url| {
+            let promotion = promotion.clone();
+            // No number: a click that was turned away earns nothing, and its id says so.
+            let bare = Self::of_address(url.as_str(), site.clone());
+            let destination = Destination::new(url, &click_parameter);
+            Box::new(Self { destination, promotion, ..bare })
+        });
+        let names = fills.iter().map(|(name, _)| name.clone());
+        Ok(Self {
+            site: site.clone(),
             link: 0,
             offer: offer.number,
             affiliates: offer.affiliates.clone(),
             kind: Kind::Found,
-            destination: Destination::new(&offer.destination, &offer.click_parameter),
-            promotion: Promotion { offer: offer.name.clone(), ..Promotion::default() },
+            destination: Destination::new(&destination, &click_parameter).reserve(names),
+            promotion,
             price_currency: None,
+            fills,
+            of_offer: Some(OfferTarget { offer: offer.clone(), fallback }),
             trail,
+        })
+    }
+
+    /// A page of the offer's hosts, instead of its destination: everything else is the offer's, and what its own URL says of the campaign comes first.
+    /// `None` when the page is none that may be.
+    pub fn of_deep_link(&self, text: &str) -> Option<Self> {
+        let offer = &self.of_offer.as_ref()?.offer;
+        let (own, mut fills, click_parameter) = offer_parts(offer).ok()?;
+        // A path of the destination's own host.
+        let text = match text.strip_prefix('/') {
+            Some(path) => [&own[..Position::BeforePath], "/", path].concat(),
+            None => text.to_owned(),
+        };
+        let web = |scheme: &str, authority: &str| {
+            matches!(scheme, "http" | "https") && offer.leads_to(authority)
+        };
+        let url = landing::accept_where(&text, &offer.name, web).ok()?;
+        let bare = Self::of_address(&url, self.site.clone());
+        let (_, _, rest) = landing::split(&url)?;
+        let query = rest.split('#').next()?.split_once('?').map_or("", |(_, query)| query);
+        let names: Vec<String> =
+            pairs(query.as_bytes()).map(|pair| pair.name.into_owned()).collect();
+        if names.contains(&click_parameter) {
+            return None;
         }
+        let texts = own
+            .query_pairs()
+            .map(|(name, value)| (name.into_owned(), Fill::Text(value.into_owned())));
+        fills.extend(texts);
+        fills.retain(|(name, _)| !names.contains(name));
+        let mut trail = self.trail.clone();
+        let landing = (&mut trail.origin.landing_host, &mut trail.origin.landing_path);
+        landing.0.clone_from(&bare.trail.origin.landing_host);
+        landing.1.clone_from(&bare.trail.origin.landing_path);
+        for pair in pairs(query.as_bytes()) {
+            trail.take_parameter(&pair.name, &pair.value);
+        }
+        let reserved = fills.iter().map(|(name, _)| name.clone());
+        Some(Self {
+            offer: self.offer,
+            destination: Destination::of_text(&url, &click_parameter).reserve(reserved),
+            promotion: self.promotion.clone(),
+            fills,
+            trail,
+            ..bare
+        })
     }
 }
 
@@ -148,7 +225,9 @@ impl Targets {
         }
         for offer in registry.offers() {
             let Some(site) = registry.site(&offer.site) else { continue };
-            targets.offers.insert(offer.name.clone(), Target::of_offer(offer, site.clone()).into());
+            // The registry has checked it already.
+            let Ok(target) = Target::of_offer(offer, site) else { continue };
+            targets.offers.insert(offer.name.clone(), target.into());
         }
         targets
     }

@@ -33,6 +33,9 @@ const WORD_BYTES_MAX: usize = 64;
 
 const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_USER: HeaderName = HeaderName::from_static("sec-fetch-user");
 
 /// All four have been seen (DOMAIN.md 5, signal 2).
 const PURPOSES: [HeaderName; 4] = [
@@ -125,6 +128,9 @@ impl<'a> Visit<'a> {
             language: first_language(&header(headers, &ACCEPT_LANGUAGE)).to_owned(),
             purpose: purpose.map(|name| word(&name, flags)).unwrap_or_default(),
             fetch_dest: word(&SEC_FETCH_DEST, flags),
+            fetch_mode: word(&SEC_FETCH_MODE, flags),
+            fetch_site: word(&SEC_FETCH_SITE, flags),
+            fetch_user: headers.get(SEC_FETCH_USER).is_some_and(|value| value == "?1"),
             method: if self.parts.method == *usual {
                 String::new()
             } else {
@@ -191,6 +197,20 @@ impl<'a> Visit<'a> {
         (self.begin(met, (id, what, source), site, trail), set_cookie)
     }
 
+    /// The first of `count` events that this visit makes at once; the others take the ids after its own.
+    pub fn events_of(
+        &self,
+        met: Met,
+        count: usize,
+        what: EventType,
+        source: SourceKind,
+        site: &Site,
+        trail: Trail,
+    ) -> Event {
+        let id = self.edge.minter.mint_several(self.now_ms, u32::try_from(count).unwrap_or(1));
+        self.begin(met, (id, what, source), site, trail)
+    }
+
     /// The event that a server reports: who sends it is no visitor and has no browser's day.
     pub fn server_event(&self, id: EventId, what: EventType, site: &Site, trail: Trail) -> Event {
         let mut flags = Flags::default();
@@ -235,6 +255,7 @@ impl<'a> Visit<'a> {
             recipient: RecipientKey::default(),
             decision: None,
             partner: None,
+            others: Vec::new(),
             flags: flags.words(),
         }
     }

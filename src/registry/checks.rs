@@ -8,7 +8,8 @@ use std::sync::Arc;
 use url::{Position, Url};
 
 use super::Registry;
-use super::kinds::Site;
+use super::kinds::{Network, Offer, Site};
+use crate::check::fill::Fill;
 use crate::check::landing::SCHEMES_NEVER;
 use crate::config::nearest;
 
@@ -42,21 +43,10 @@ impl Registry {
         }
         for offer in self.offers.values() {
             site("offer", &offer.name, &offer.site)?;
-            check_destination("offer", &offer.name, &offer.destination, &offer.click_parameter)?;
-            for affiliate in &offer.affiliates {
-                known(&self.affiliates, affiliate).map_err(|near| {
-                    let name = &offer.name;
-                    format!(
-                        "offer `{name}`: unknown affiliate `{affiliate}`; did you mean `{near}`?"
-                    )
-                })?;
-            }
-            if offer.amount_max.is_some() && offer.currency.is_none() {
-                return Err(format!("offer `{}`: amount_max without currency", offer.name));
-            }
-            if (offer.amount.is_some() || offer.payout.is_some()) && offer.currency.is_none() {
-                return Err(format!("offer `{}`: amount or payout without currency", offer.name));
-            }
+            self.check_offer(offer)?;
+        }
+        for network in self.networks.values() {
+            self.check_network(network)?;
         }
         for postback in self.postbacks.values() {
             site("postback", &postback.name, &postback.site)?;
@@ -73,6 +63,94 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+impl Registry {
+    fn check_offer(&self, offer: &Offer) -> Result<(), String> {
+        let name = &offer.name;
+        let (destination, passed, click_parameter) = offer_parts(offer)?;
+        check_destination("offer", name, &destination, &click_parameter)?;
+        for (parameter, _) in &passed {
+            if *parameter == click_parameter {
+                return Err(format!("offer `{name}`: parameter `{parameter}` gets our click id"));
+            }
+        }
+        for affiliate in &offer.affiliates {
+            known(&self.affiliates, affiliate).map_err(|near| {
+                format!("offer `{name}`: unknown affiliate `{affiliate}`; did you mean `{near}`?")
+            })?;
+        }
+        if offer.amount_max.is_some() && offer.currency.is_none() {
+            return Err(format!("offer `{name}`: amount_max without currency"));
+        }
+        if (offer.amount.is_some() || offer.payout.is_some()) && offer.currency.is_none() {
+            return Err(format!("offer `{name}`: amount or payout without currency"));
+        }
+        if (offer.is_capped() || !offer.countries.is_empty()) && offer.fallback.is_none() {
+            return Err(format!(
+                "offer `{name}`: caps and countries need a fallback: where whoever is turned away goes"
+            ));
+        }
+        if let Some(fallback) = &offer.fallback {
+            check_destination("offer", name, fallback, &click_parameter)?;
+        }
+        check_hosts(&format!("offer `{name}`"), "deep host", &offer.deep_hosts)
+    }
+
+    fn check_network(&self, network: &Network) -> Result<(), String> {
+        let name = &network.name;
+        let offers = network.offers.values().chain([&network.offer]);
+        for offer in offers.filter(|offer| !offer.is_empty()) {
+            known(&self.offers, offer).map_err(|near| {
+                format!("network `{name}`: unknown offer `{offer}`; did you mean `{near}`?")
+            })?;
+        }
+        let affiliates = network.affiliates.values().chain([&network.affiliate]);
+        for affiliate in affiliates.filter(|affiliate| !affiliate.is_empty()) {
+            known(&self.affiliates, affiliate).map_err(|near| {
+                format!("network `{name}`: unknown affiliate `{affiliate}`; did you mean `{near}`?")
+            })?;
+        }
+        if network.hosts.is_empty() {
+            return Err(format!("network `{name}`: without hosts nobody can reach it"));
+        }
+        Ok(())
+    }
+}
+
+/// An offer's destination without its macros; the parameters that get something, with what; and the one that gets our click id.
+pub(crate) fn offer_parts(offer: &Offer) -> Result<(Url, Vec<(String, Fill)>, String), String> {
+    let name = &offer.name;
+    let mut click_parameter = offer.click_parameter.clone();
+    let mut passed = Vec::new();
+    let unknown = |word: &str| {
+        let near = nearest(word, Fill::words());
+        format!("offer `{name}`: nothing is called `{word}`; did you mean `{near}`?")
+    };
+    for (parameter, word) in &offer.pass {
+        let fill = Fill::parse(word).ok_or_else(|| unknown(word))?;
+        passed.push((parameter.clone(), fill));
+    }
+    let mut destination = offer.destination.clone();
+    let pairs: Vec<(String, String)> = destination.query_pairs().into_owned().collect();
+    let is_macro = |value: &str| value.starts_with('{') && value.ends_with('}') && value.len() > 2;
+    if pairs.iter().any(|(_, value)| is_macro(value)) {
+        destination.set_query(None);
+        for (parameter, value) in pairs {
+            if !is_macro(&value) {
+                destination.query_pairs_mut().append_pair(&parameter, &value);
+                continue;
+            }
+            match &value[1..value.len() - 1] {
+                "click_id" => click_parameter = parameter,
+                word => {
+                    let fill = Fill::parse(word).ok_or_else(|| unknown(word))?;
+                    passed.push((parameter, fill));
+                }
+            }
+        }
+    }
+    Ok((destination, passed, click_parameter))
 }
 
 pub(super) fn by_name<T>(
@@ -154,24 +232,30 @@ pub(super) fn check_site(site: &Site) -> Result<(), String> {
 /// Hosts are compared byte by byte with what the URL parser writes, so they have to be spelled like that.
 fn check_link_places(site: &Site) -> Result<(), String> {
     let name = &site.name;
-    for host in &site.link_hosts {
+    check_hosts(&format!("site `{name}`"), "link host", &site.link_hosts)?;
+    check_schemes(site)
+}
+
+fn check_hosts(whose: &str, what: &str, hosts: &[String]) -> Result<(), String> {
+    for host in hosts {
         let bare = host.strip_prefix("*.").unwrap_or(host);
         let parsed = Url::parse(&format!("http://{bare}/")).ok().filter(is_web);
         let spelled = parsed.map(|url| url[Position::BeforeHost..Position::BeforePath].to_owned());
         match spelled {
             Some(spelled) if spelled == bare => {}
             Some(spelled) if !bare.contains(['/', '@', '*', '\\', '?', '#']) => {
-                return Err(format!(
-                    "site `{name}`: link host `{host}` must be spelled `{spelled}`"
-                ));
+                return Err(format!("{whose}: {what} `{host}` must be spelled `{spelled}`"));
             }
             _ => {
-                return Err(format!(
-                    "site `{name}`: link host `{host}` is not host, host:port or *.host"
-                ));
+                return Err(format!("{whose}: {what} `{host}` is not host, host:port or *.host"));
             }
         }
     }
+    Ok(())
+}
+
+fn check_schemes(site: &Site) -> Result<(), String> {
+    let name = &site.name;
     for scheme in &site.link_schemes {
         let plain =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use url::Url;
+use url::{Position, Url};
 
 use crate::event::Duplicates;
 use crate::language::Language;
@@ -87,11 +87,7 @@ impl Site {
             let mut own = self.origins.iter().chain(&self.return_origins);
             return own.any(|own| own.split_once("://").is_some_and(|(_, own)| own == authority));
         }
-        self.link_hosts.iter().any(|listed| match listed.strip_prefix('*') {
-            // `*.shop.example` admits every host below it, and not itself.
-            Some(end) => authority.len() > end.len() && authority.ends_with(end),
-            None => listed == authority,
-        })
+        self.link_hosts.iter().any(|listed| lists(listed, authority))
     }
 
     /// True when a form may send the browser to a page there.
@@ -195,6 +191,34 @@ pub struct Link {
 pub struct Affiliate {
     pub number: u32,
     pub name: String,
+    /// How its links at our own door are written: a file in `config/dialects/clicks`; empty: our own way.
+    #[serde(default)]
+    pub profile: String,
+}
+
+/// A network or tracker whose own click addresses are taken here.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// For the one who reads the file.
+    pub name: String,
+    /// A file in `config/dialects/clicks`; empty: the name's own.
+    #[serde(default)]
+    pub profile: String,
+    /// Hosts at which its paths are taken, in lower case and without port; `*`: every host.
+    pub hosts: Vec<String>,
+    /// Their offer or campaign ids, to our offers.
+    #[serde(default)]
+    pub offers: BTreeMap<String, String>,
+    /// Their affiliate ids, to our affiliates.
+    #[serde(default)]
+    pub affiliates: BTreeMap<String, String>,
+    /// The offer, where an address names none.
+    #[serde(default)]
+    pub offer: String,
+    /// The affiliate, where an address names none.
+    #[serde(default)]
+    pub affiliate: String,
 }
 
 /// An offer that affiliates send visitors to.
@@ -210,6 +234,25 @@ pub struct Offer {
     pub click_parameter: String,
     #[serde(default)]
     pub affiliates: Vec<String>,
+    /// Where deep links may lead besides: `host`, `host:port` or `*.host`; empty: the destination's own host.
+    #[serde(default)]
+    pub deep_hosts: Vec<String>,
+    /// What the destination gets besides our click id: its parameter, and the word for what stands there (`sub1`, `affiliate`, …).
+    #[serde(default)]
+    pub pass: BTreeMap<String, String>,
+    /// For visitors of these countries only; empty: of all.
+    #[serde(default)]
+    pub countries: Vec<CountryCode>,
+    /// Clicks of a day (UTC) that go there.
+    pub cap_day: Option<u64>,
+    /// Clicks of a month (UTC) that go there.
+    pub cap_month: Option<u64>,
+    /// The same, of each affiliate.
+    pub affiliate_cap_day: Option<u64>,
+    /// The same, of each affiliate.
+    pub affiliate_cap_month: Option<u64>,
+    /// Where a visitor goes who is not for the offer, or comes when it is full.
+    pub fallback: Option<Url>,
     pub amount: Option<Amount>,
     pub currency: Option<Currency>,
     /// The most that a conversion is believed to be worth; more is flagged.
@@ -218,8 +261,46 @@ pub struct Offer {
     pub window_days: Option<u32>,
 }
 
+impl Offer {
+    /// True when there are caps.
+    pub fn is_capped(&self) -> bool {
+        [self.cap_day, self.cap_month, self.affiliate_cap_day, self.affiliate_cap_month]
+            .iter()
+            .any(Option::is_some)
+    }
+
+    /// True when a deep link may lead to this authority.
+    pub fn leads_to(&self, authority: &str) -> bool {
+        if self.deep_hosts.is_empty() {
+            return &self.destination[Position::BeforeHost..Position::BeforePath] == authority;
+        }
+        self.deep_hosts.iter().any(|listed| lists(listed, authority))
+    }
+}
+
+/// True when an entry of a list of hosts means this authority. `*.shop.example` admits every host below it, and not itself.
+fn lists(listed: &str, authority: &str) -> bool {
+    match listed.strip_prefix('*') {
+        Some(end) => authority.len() > end.len() && authority.ends_with(end),
+        None => listed == authority,
+    }
+}
+
 fn default_click_parameter() -> String {
     "lt".to_owned()
+}
+
+/// What is kept of a mail's open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Opens {
+    /// Whose mail it was, by the keyed hash of the sender's own reference, and by which browser. Needs consent in many places.
+    Individual,
+    /// That some mail of the mailing was opened; neither recipient nor browser.
+    #[default]
+    Aggregate,
+    /// Nothing.
+    Off,
 }
 
 /// A mailing, for open pixels and mail links.
@@ -232,6 +313,8 @@ pub struct Mailing {
     pub site: String,
     #[serde(default)]
     pub campaign: String,
+    #[serde(default)]
+    pub opens: Opens,
 }
 
 /// An installed postback: which network or tracker reports to which site, and how it proves itself.
@@ -289,4 +372,6 @@ pub(super) struct File {
     pub(super) mailing: Vec<Mailing>,
     #[serde(default)]
     pub(super) postback: Vec<Postback>,
+    #[serde(default)]
+    pub(super) network: Vec<Network>,
 }

@@ -1,4 +1,4 @@
-//! The registry: sites, forms, links, offers, affiliates and mailings.
+//! The registry: sites, forms, links, offers, affiliates, networks and mailings.
 //!
 //! In: `sites.toml`. Out: a checked [`Registry`] with a look-up for each door. Refuses: an unknown key, a name or number given
 //! twice, a reference to nothing, a destination that is no plain http(s) URL. Promises: what the doors and click ids name
@@ -14,11 +14,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use kinds::{
-    Affiliate, CountryCode, Files, Form, Link, Mailing, Offer, Postback, Site, VisitorMode,
+    Affiliate, CountryCode, Files, Form, Link, Mailing, Network, Offer, Opens, Postback, Site,
+    VisitorMode,
 };
 
-pub(crate) use self::checks::explain;
 use self::checks::{by_name, by_number};
+pub(crate) use self::checks::{explain, offer_parts};
 use self::kinds::File;
 use crate::config::ConfigError;
 
@@ -35,6 +36,7 @@ pub struct Registry {
     offers: HashMap<String, Arc<Offer>>,
     mailings: HashMap<String, Arc<Mailing>>,
     postbacks: HashMap<String, Arc<Postback>>,
+    networks: HashMap<String, Arc<Network>>,
     links_by_number: HashMap<u32, Arc<Link>>,
     affiliates_by_number: HashMap<u32, Arc<Affiliate>>,
     offers_by_number: HashMap<u32, Arc<Offer>>,
@@ -69,6 +71,7 @@ impl Registry {
         registry.offers = by_name("offer", file.offer, |offer| &offer.name).map_err(wrong)?;
         registry.mailings = by_name("mailing", file.mailing, |one| &one.name).map_err(wrong)?;
         registry.postbacks = by_name("postback", file.postback, |one| &one.name).map_err(wrong)?;
+        registry.networks = by_name("network", file.network, |one| &one.name).map_err(wrong)?;
         registry.links_by_number =
             by_number("link", &registry.links, |link| link.number).map_err(wrong)?;
         registry.affiliates_by_number =
@@ -165,6 +168,11 @@ impl Registry {
     /// All installed postbacks.
     pub fn postbacks(&self) -> impl Iterator<Item = &Arc<Postback>> {
         self.postbacks.values()
+    }
+
+    /// All installed networks.
+    pub fn networks(&self) -> impl Iterator<Item = &Arc<Network>> {
+        self.networks.values()
     }
 
     /// The mailing of this name.

@@ -16,6 +16,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::attribute::meaning::Meaning;
+use crate::check::caps::Caps;
+use crate::check::clicks::Networks;
 use crate::check::dialects::Dialects;
 use crate::check::dialects::doors::Doors;
 use crate::check::postbacks::Postbacks;
@@ -25,6 +27,7 @@ use crate::consume::{self, Pipeline};
 use crate::deliver::endpoints::{self, Endpoint};
 use crate::deliver::{self, Deliverer};
 use crate::enrich::Enricher;
+use crate::enrich::place::Places;
 use crate::enrich::spam::Judge;
 use crate::ids::now_millis;
 use crate::journal::{Journal, kafka_client};
@@ -71,6 +74,8 @@ pub struct Installation {
     pub doors: Arc<Doors>,
     /// What networks report to.
     pub postbacks: Arc<Postbacks>,
+    /// How networks and trackers write click addresses.
+    pub networks: Arc<Networks>,
     /// Signing and hashing keys.
     pub keys: Arc<Keys>,
 }
@@ -85,12 +90,13 @@ impl Installation {
             .data_dir
             .canonicalize()
             .with_context(|| format!("cannot look at data_dir {:?}", config.data_dir))?;
-        let registry = Registry::load(&config.sites_file)?;
+        let registry = Arc::new(Registry::load(&config.sites_file)?);
         let dialects = Arc::new(Dialects::load(&config.dialects_dir)?);
         let doors = Arc::new(Doors::new(&registry, dialects)?);
         let postbacks = Arc::new(Postbacks::open(&config, &registry)?);
+        let networks = Arc::new(Networks::open(&config.dialects_dir, registry.clone())?);
         let keys = Arc::new(Keys::open(&config.keys_dir())?);
-        Ok(Self { config, registry: Arc::new(registry), doors, postbacks, keys })
+        Ok(Self { config, registry, doors, postbacks, networks, keys })
     }
 
     /// What the fields of forms mean, as configured.
@@ -199,6 +205,16 @@ fn follow_links(config: &Config) -> Result<(Follower, Stopper)> {
     Ok((follower, stopper))
 }
 
+/// The databases of places, if any offer is not for all countries: only then does a click have to know.
+fn places_for(installation: &Installation) -> Result<Option<Arc<Places>>> {
+    let asks = installation.registry.offers().find(|offer| !offer.countries.is_empty());
+    let Some(offer) = asks else { return Ok(None) };
+    match installation.config.enrich.place_database.as_str() {
+        "" => bail!("offer `{}` is for some countries only: set enrich.place_database", offer.name),
+        path => Ok(Some(Arc::new(Places::open(Path::new(path))?))),
+    }
+}
+
 /// The edge, opened.
 pub struct Edge {
     listener: TcpListener,
@@ -220,6 +236,11 @@ impl Edge {
         let sharing = Sharing::begin(installation, Some(salt.clone())).await?;
         let (follower, mirror) = follow_links(config)?;
         let links = follower.links();
+        let places = tokio::task::block_in_place(|| places_for(installation))?;
+        let caps = Caps::open(&config.data_dir).with_context(|| {
+            format!("cannot read caps.json in {:?}; counts of capped offers are there: mend it, or take it away to begin at nothing", config.data_dir)
+        })?;
+        let caps = Arc::new(caps);
         let edge = receive::Edge::new(
             config,
             receive::Known {
@@ -227,6 +248,9 @@ impl Edge {
                 links,
                 postbacks: installation.postbacks.clone(),
                 doors: installation.doors.clone(),
+                networks: installation.networks.clone(),
+                places,
+                caps,
             },
             installation.keys.clone(),
             salt,
@@ -263,6 +287,7 @@ impl Edge {
     /// Serves until the stop, drains, and closes the log.
     pub async fn serve(self, stop: Stop) {
         tokio::spawn(self.follower.follow(stop.clone()));
+        let keeping = tokio::spawn(self.edge.caps.clone().keep(stop.clone()));
         let telling = tokio::spawn(receive::refusals::run(self.edge.clone(), stop.clone()));
         match receive::serve(self.listener, self.edge.clone(), stop).await {
             Drained::Whole => tracing::info!("edge drained"),
@@ -272,6 +297,14 @@ impl Edge {
         }
         if let Err(error) = telling.await {
             tracing::error!(%error, "counting refusals panicked");
+        }
+        // The last clicks were counted while the edge drained.
+        let written = match keeping.await {
+            Ok(()) => self.edge.caps.write().map_err(anyhow::Error::from),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, "counts of caps were not kept");
         }
         if !receive::refusals::send(&self.edge).await {
             tracing::warn!("the log did not take the last counts of refusals");

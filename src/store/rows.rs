@@ -18,6 +18,7 @@ row! {
         country: String, region: String, city: String, device_type: &'static str, browser: String, browser_major: u16, os: String,
         ua_hash: u64, ip_net: Address, traffic_class: i8, ivt: i8, reasons: Texts, score: u8, ruleset: u16, gpc: u8, flags: Texts, recipient: u64,
         source_profile: String, transaction_id: String, external_click_id: String, coupon: String,
+        tags: Pairs, macros: Pairs, purpose: String, method: String, fetch_dest: String, fetch_mode: String, fetch_site: String, fetch_user: u8,
         log_epoch: u64, log_partition: u16, log_offset: u64,
     }
 }

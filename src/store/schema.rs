@@ -20,6 +20,7 @@ const FILES: &[(&str, &str)] = &[
     ("007_deliveries.sql", include_str!("../../deploy/schema/007_deliveries.sql")),
     ("008_recipient.sql", include_str!("../../deploy/schema/008_recipient.sql")),
     ("009_postbacks.sql", include_str!("../../deploy/schema/009_postbacks.sql")),
+    ("010_clicks.sql", include_str!("../../deploy/schema/010_clicks.sql")),
 ];
 
 /// Characters of a server's error that are told.

@@ -18,7 +18,6 @@ mod sign;
 mod status;
 #[cfg(test)]
 mod tests;
-mod unexpanded;
 
 pub use installed::{Installed, Postbacks};
 pub use judge::{Judged, Request, judge};

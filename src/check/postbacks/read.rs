@@ -10,10 +10,10 @@ use super::file::{ItemStyle, Records, Role};
 use super::money::{self, NotMoney};
 use super::profile::{ItemPart, Profile, Use};
 use super::status::{CARRIED, Status, Why};
-use super::unexpanded::is_unexpanded;
 use crate::check::Refusal;
 use crate::check::flags::{Flag, Flags};
 use crate::check::redact;
+use crate::check::unexpanded::is_unexpanded;
 use crate::event::{Item, NewCustomer};
 use crate::money::{Amount, Currency};
 

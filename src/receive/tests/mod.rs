@@ -3,6 +3,7 @@
 //! In: requests as text. Out: answers, and the events that were recorded. The harness is here; one module per subject.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,10 +12,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::check::caps::Caps;
+use crate::check::clicks::Networks;
 use crate::check::dialects::Dialects;
 use crate::check::dialects::doors::Doors;
 use crate::check::postbacks::Postbacks;
 use crate::config::Config;
+use crate::enrich::place::Places;
 use crate::event::Event;
 use crate::ids::now_millis;
 use crate::journal::{Journal, Outcome};
@@ -23,6 +27,7 @@ use crate::receive::{Drained, Edge, Known, serve};
 use crate::registry::Registry;
 use crate::stop::{self, Stopper};
 
+mod affiliates;
 mod clicks;
 mod forms;
 mod golden;
@@ -35,6 +40,10 @@ mod spam;
 mod tallies;
 mod unsubscribe;
 mod wire;
+
+/// A small database of places.
+const PLACES: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/geo/GeoIP2-City-Test.mmdb");
 
 /// Everything that a test waits for comes within this, or the test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -160,6 +169,9 @@ async fn start_with(sites: &str, tune: impl FnOnce(&mut Config)) -> Running {
         &config,
         Known {
             postbacks: Arc::new(Postbacks::open(&config, &registry).unwrap()),
+            networks: Arc::new(Networks::open("", registry.clone()).unwrap()),
+            places: Some(Arc::new(Places::open(Path::new(PLACES)).unwrap())),
+            caps: Arc::new(Caps::in_memory()),
             registry,
             links: Arc::default(),
             doors: Arc::new(doors),

@@ -149,3 +149,107 @@ async fn far_over_the_limit_a_pixel_is_a_gif_and_nothing_else() {
     assert_eq!(running.events().len(), 10);
     assert_eq!(running.counted("leadtrail_requests_unrecorded_total", "kind=\"impression\""), 2);
 }
+
+#[tokio::test]
+async fn ads_that_are_shown_together_are_recorded_all_or_none_each_with_an_id_of_its_own() {
+    let running = start(|_| {}).await;
+    let two = "[[link]]\nnumber = 9\nname = \"autumn\"\nsite = \"shop\"\ndestination = \"https://www.shop.example/b\"\n\
+        ad = \"boots\"\nprice = \"99.00\"\ncurrency = \"EUR\"\n";
+    let foreign = "[[link]]\nnumber = 10\nname = \"f\"\nsite = \"quiet\"\ndestination = \"https://quiet.example/b\"\nad = \"quiet-ad\"\n";
+    drop(running);
+    let running = start_with(&[SITES, two, foreign].concat(), |_| {}).await;
+    let path =
+        "/i.gif?ads=summer-shoes,boots&prices=9.90,&placements=top,side&utm_source=page&keyword=x";
+    assert_eq!(running.get(path, &[]).await.status, 200);
+    let event = running.event();
+    let said: Vec<_> = event
+        .clone()
+        .unfold()
+        .map(|one| {
+            let promotion = one.promotion;
+            (promotion.ad, promotion.placement, promotion.price_shown.unwrap().to_string(), one.id)
+        })
+        .collect();
+    assert_eq!(said.len(), 2);
+    assert_eq!((&*said[0].0, &*said[0].1, &*said[0].2), ("summer-shoes", "top", "9.90"));
+    assert_eq!((&*said[1].0, &*said[1].1, &*said[1].2), ("boots", "side", "99.00"));
+    assert_eq!(said[1].3, said[0].3.later(1));
+    assert_eq!(event.origin.utm_source, "page", "the page's own, for they share no link");
+    // The next id is none of theirs.
+    running.get("/i.gif?ad=boots", &[]).await;
+    assert_eq!(running.events()[1].id.sequence(), said[1].3.sequence() + 1);
+    let many = format!("/i.gif?ads={}", vec!["boots"; 51].join(","));
+    for (path, status) in [
+        ("/i.gif?ads=boots,nothing", 404),
+        ("/i.gif?ads=boots,quiet-ad", 404),
+        ("/i.gif?ads=,boots", 404),
+        (&*many, 413),
+    ] {
+        let answer = running.get(path, &[]).await;
+        assert_eq!((answer.status, &answer.body[..6]), (status, &b"GIF89a"[..]), "{path}");
+    }
+    assert_eq!(running.events().len(), 2, "a batch with one wrong ad is recorded not at all");
+}
+
+#[tokio::test]
+async fn what_is_kept_of_an_open_is_what_the_mailings_mode_says() {
+    for (mode, recorded, whose) in
+        [("individual", 1, true), ("aggregate", 1, false), ("off", 0, false), ("", 1, false)]
+    {
+        let line = if mode.is_empty() { String::new() } else { format!("opens = \"{mode}\"\n") };
+        let sites =
+            SITES.replace("campaign = \"spring\"\n\n", &format!("campaign = \"spring\"\n{line}\n"));
+        let running = start_with(&sites, |_| {}).await;
+        let token = crate::tokens::sign_mail(&running.edge.keys, 4, "customer-42");
+        let answer = running
+            .get(&format!("/o/{token}.gif"), &["cookie: lt_v=0123456789abcdef0123456789abcdef"])
+            .await;
+        assert_eq!((answer.status, answer.body.len()), (200, 43), "{mode}");
+        let events = running.events();
+        assert_eq!(events.len(), recorded, "{mode}");
+        let known = crate::tokens::recipient(&running.edge.keys, "customer-42");
+        for event in events {
+            assert_eq!(event.promotion.mailing, "spring-mail");
+            assert_eq!(event.recipient.0, if whose { known } else { 0 }, "{mode}");
+            assert_eq!(
+                (event.visitor.is_none(), event.day_hash.is_none()),
+                (!whose, !whose),
+                "{mode}"
+            );
+        }
+        let off = running.counted("leadtrail_requests_unrecorded_total", "reason=\"opens_off\"");
+        assert_eq!(off, u64::from(mode == "off"));
+    }
+}
+
+#[tokio::test]
+async fn what_looks_ahead_or_only_asks_for_the_head_is_answered_and_marked_and_gets_no_cookie() {
+    let running = start(|_| {}).await;
+    for (method, line, word) in [
+        ("HEAD", "x: y", "HEAD"),
+        ("GET", "sec-purpose: prefetch;prerender", "prefetch;prerender"),
+        ("GET", "purpose: prefetch", "prefetch"),
+        ("GET", "x-purpose: preview", "preview"),
+        ("GET", "x-moz: prefetch", "prefetch"),
+    ] {
+        let answer = running
+            .ask(
+                method,
+                "/c/summer",
+                &[
+                    line,
+                    "sec-fetch-mode: navigate",
+                    "sec-fetch-site: cross-site",
+                    "sec-fetch-user: ?1",
+                ],
+            )
+            .await;
+        assert_eq!((answer.status, answer.header("set-cookie")), (302, None), "{line}");
+        let client = running.events().pop().unwrap().client;
+        assert!(client.purpose == word || client.method == word, "{line}: {client:?}");
+        assert_eq!(
+            (&*client.fetch_mode, &*client.fetch_site, client.fetch_user),
+            ("navigate", "cross-site", true)
+        );
+    }
+}

@@ -33,7 +33,9 @@ WITH
     -- where trails meet.
     found_clicks AS (
         SELECT site, visitor, visitor_basis, day_hash, event_time, id_seq, id_node, received_lag_ms, traffic_class,
-            channel, campaign, ad, creative, placement, link, mailing, affiliate, offer
+            channel, campaign, ad, creative, placement, link, mailing,
+            -- Who was turned away (another country, a cap) was sent for nothing: such a click earns no payout.
+            if(hasAny(flags, ['cap_reached', 'country_not_allowed', 'country_unknown']), '', affiliate) AS affiliate, offer
         FROM events
         WHERE event_type = 'click' AND site IN (SELECT site FROM settling) AND event_time >= since_time AND event_time < until_time
           AND visitor IN (
@@ -46,7 +48,9 @@ WITH
               AND event_time >= since_time AND event_time < until_time AND visitor != 0)
         UNION ALL
         SELECT site, visitor, visitor_basis, day_hash, event_time, id_seq, id_node, received_lag_ms, traffic_class,
-            channel, campaign, ad, creative, placement, link, mailing, affiliate, offer
+            channel, campaign, ad, creative, placement, link, mailing,
+            -- Who was turned away (another country, a cap) was sent for nothing: such a click earns no payout.
+            if(hasAny(flags, ['cap_reached', 'country_not_allowed', 'country_unknown']), '', affiliate) AS affiliate, offer
         FROM events
         WHERE event_type = 'click' AND (site, visitor, event_time, id_seq, id_node) IN (
             SELECT site, visitor, event_time, id_seq, id_node FROM touch_keys

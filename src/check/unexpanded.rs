@@ -1,6 +1,6 @@
 //! Macros that nobody expanded: `{payout}`, `[[[x]]]`, `##X##`, `${x}`, `REPLACE`.
 //!
-//! In: a parameter's value. Out: whether it still is the template's. Refuses: nothing. Promises: what says nothing is read as absent,
+//! In: a postback's or a click's parameter. Out: whether it still is the template's. Refuses: nothing. Promises: what says nothing is read as absent,
 //! never as a click id or an amount (DOMAIN.md 2.4, QUIRKS.md 25).
 
 /// Signs around a macro's name that no value has by chance: found anywhere in a value.
@@ -65,6 +65,12 @@ pub fn is_unexpanded(value: &str, own: &[String]) -> bool {
         value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).is_some_and(is_name)
     };
     AROUND.iter().any(around) || ANYWHERE.iter().any(|(open, close)| holds(value, open, close))
+}
+
+/// True for a value that holds a macro's unmistakable signs anywhere: of a parameter that we know nothing about.
+pub fn holds_macro(value: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    !value.bytes().all(plain) && ANYWHERE.iter().any(|(open, close)| holds(value, open, close))
 }
 
 fn holds(value: &str, open: &str, close: &str) -> bool {
