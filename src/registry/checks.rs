@@ -119,7 +119,10 @@ impl Registry {
 }
 
 /// An offer's destination without its macros; the parameters that get something, with what; and the one that gets our click id.
-pub(crate) fn offer_parts(offer: &Offer) -> Result<(Url, Vec<(String, Fill)>, String), String> {
+pub(crate) type OfferParts = (Url, Vec<(String, Fill)>, String);
+
+/// Takes an offer's destination apart.
+pub(crate) fn offer_parts(offer: &Offer) -> Result<OfferParts, String> {
     let name = &offer.name;
     let mut click_parameter = offer.click_parameter.clone();
     let mut passed = Vec::new();

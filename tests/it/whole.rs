@@ -1,5 +1,7 @@
 //! The whole way of an event through the real program, on the real engines, seen from outside: HTTP in, rows and reports out.
 
+mod affiliates;
+mod away;
 mod faults;
 mod kafka;
 mod links;

@@ -183,6 +183,13 @@ impl Installation {
         ))
     }
 
+    /// Asks the edge by another host's name.
+    pub fn get_at(&self, host: &str, path: &str, headers: &str) -> Reply {
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n"
+        ))
+    }
+
     /// Asks an edge that may not be there yet.
     pub fn try_get(&self, path: &str) -> Option<Reply> {
         get(self.edge, path)
