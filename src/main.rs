@@ -135,9 +135,10 @@ fn ask(config: Config, question: &report::command::ReportArguments) -> anyhow::R
     let installation = Installation::open(config)?;
     let sites: Vec<String> = installation.registry.sites().map(|site| site.name.clone()).collect();
     let window = installation.config.settle.click_window_days;
+    let fraud = report::question::FraudLimits::from(&installation.config.fraud);
     let client =
         || installation.warehouse(Role::Ingest).map(|warehouse| warehouse.client().clone());
-    block_on(report::command::run(question, &sites, window, client))
+    block_on(report::command::run(question, &sites, (window, fraud), client))
 }
 
 fn explain_postback(config: Config, profile: Option<&str>) -> anyhow::Result<ExitCode> {

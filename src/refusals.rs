@@ -43,12 +43,15 @@ pub struct Count {
     pub minute: i64,
     /// Whose site; empty where that isn't known.
     pub site: String,
-    /// Which form; empty where that isn't known.
+    /// Which form, or which postback; empty where that isn't known.
     pub form: String,
     /// By which door.
     pub door: String,
     /// Why: a code of `check`.
     pub code: String,
+    /// Of a postback: the parameter that it is about, by the network's own name; empty where it is about none.
+    #[serde(default)]
+    pub parameter: String,
     /// How many.
     pub count: u64,
     /// The shape of one of them, without values.
@@ -90,6 +93,7 @@ mod tests {
             form: "contact".into(),
             door: "form".into(),
             code: "empty".into(),
+            parameter: "subid".into(),
             count: 3,
             sample: String::new(),
         };

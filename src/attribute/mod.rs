@@ -14,6 +14,7 @@ use std::collections::HashSet;
 
 use crate::attribute::lead::Lead;
 use crate::attribute::meaning::Meaning;
+use crate::check::fraud;
 use crate::consume::assignment::Entry;
 use crate::consume::batch::Batch;
 use crate::enrich::Enriched;
@@ -131,6 +132,7 @@ impl Rows {
             form: count.form,
             door: count.door,
             code: count.code,
+            parameter: count.parameter,
             life: report.life,
             report: report.number,
             count: count.count,
@@ -376,6 +378,8 @@ fn conversion_row(enriched: &Enriched, place: Place) -> ConversionRow {
         item_skus: items.0,
         item_quantities: items.1,
         item_amounts: items.2,
+        signals: Texts(fraud::signals(&event.flags)),
+        signals_ruleset: fraud::RULESET,
         flags: Texts(event.flags.clone()),
         odd: Pairs(partner.odd),
         log_epoch: place.epoch,

@@ -55,8 +55,11 @@ flags! {
     ClickIdForged "click_id_forged" "A click id looks like one of ours and its signature is wrong.";
     ClickExpired "click_expired" "The click is older than the offer's window.";
     ClickOfOtherOffer "click_of_other_offer" "The click id is of another offer than the postback's.";
-    ConversionTooSoon "conversion_too_soon" "The conversion came less than 15 seconds after its click.";
+    ConversionTooSoon "conversion_too_soon" "The conversion came sooner after its click than `fraud.soon_ms`.";
+    ClickEmbedded "click_embedded" "An affiliate's link was loaded as an image, a frame or the like, not followed (Sec-Fetch-Dest).";
+    ClickNotActivated "click_not_activated" "An affiliate's link was opened by a page, not by a person's act (Sec-Fetch-User).";
     OfferUnknown "offer_unknown" "A network's offer id that sites.toml maps to none of ours.";
+    ParameterMisspelt "parameter_misspelt" "A postback's parameter that its profile doesn't know is one slip from one that is missing.";
     TimeUnreadable "time_unreadable" "The time of a conversion can't be read; it is the time of receipt.";
 }
 

@@ -46,6 +46,7 @@ pub mod destination;
 pub mod dialects;
 pub mod fill;
 pub mod flags;
+pub mod fraud;
 pub mod landing;
 pub mod lead_field;
 pub mod limits;

@@ -7,6 +7,7 @@
 use url::Url;
 
 use crate::check::flags::{Flag, Flags};
+use crate::check::fraud;
 use crate::check::names::{Name, Utm};
 use crate::check::redact;
 use crate::check::unexpanded::{holds_macro, is_unexpanded};
@@ -201,9 +202,10 @@ impl Trail {
 
     /// The click that this says it follows, if our keys signed it.
     pub fn parent(&mut self, keys: &Keys) -> Option<ClickClaim> {
-        let claim = verify_click(keys, self.click_id.as_deref()?);
+        let click_id = self.click_id.as_deref()?;
+        let claim = verify_click(keys, click_id);
         if claim.is_none() {
-            self.flags.set(Flag::ClickIdNotOurs);
+            self.flags.set(fraud::of_unsigned(click_id));
         }
         claim
     }

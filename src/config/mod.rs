@@ -55,6 +55,7 @@ pub struct Config {
     pub ops: Ops,
     pub limits: Limits,
     pub spam: Spam,
+    pub fraud: Fraud,
     pub log: Log,
     pub journal: Journal,
     pub kafka: Kafka,
@@ -97,6 +98,9 @@ sections! {
         weight_rendered_missing: u32, weight_link: u32, weight_link_markup: u32, weight_link_in_name: u32,
         weight_disposable_mail: u32, weight_gibberish_name: u32, weight_gibberish_text: u32, weight_same_values: u32,
         weight_repeated_characters: u32, weight_repeated_text: u32, weight_many_posts: u32,
+    }
+    Fraud {
+        soon_ms: i64, clicks_min: u64, clicks_per_conversion_max: u64, address_conversions_max: u64, address_clicks_max: u64,
     }
     Log { home: Home }
     Journal { bytes_max: u64, segment_bytes: u64, keep_hours: u64, redirect_wait_ms: u64 }

@@ -7,9 +7,9 @@
 
 use std::borrow::Cow;
 
-use crate::check::Refusal;
 use crate::check::clicks::{Found, Meaning, Profile, Role};
 use crate::check::flags::Flag;
+use crate::check::{Refusal, fraud};
 use crate::receive::click::{Said, follow, switched_on};
 use crate::receive::pairs::pairs;
 use crate::receive::record::{Answer, Denied};
@@ -61,6 +61,9 @@ async fn follow_to(
     let mut said = Said::of(chosen);
     if matches!(deep, Some(Err(()))) {
         said.trail.flags.set(Flag::DeepLinkRefused);
+    }
+    if !looks_ahead(&visit.parts.headers) {
+        said.trail.flags.merge(fraud::of_loading(&visit.parts.headers));
     }
     said.promotion.affiliate.clone_from(&affiliate.name);
     if let Some((reason, _)) = turned_away {

@@ -211,7 +211,7 @@ fn within(standing: Standing) -> Limited {
 }
 
 fn denied(over: Standing, refusal: Refusal) -> Denied {
-    Denied { refusal, retry_after_s: Some(over.reset_s), missing: Vec::new() }
+    Denied { retry_after_s: Some(over.reset_s), ..refusal.into() }
 }
 
 /// The network first, then the form, then the site: who is over a limit must not use up what others share, so a flood of one form

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::check::caps::Caps;
 use crate::check::clicks::Networks;
 use crate::check::dialects::doors::Doors;
+use crate::check::fraud::Terms;
 use crate::check::limits::Limits;
 use crate::check::postbacks::Postbacks;
 use crate::check::spam::Signals;
@@ -102,6 +103,8 @@ pub struct Edge {
     pub limits: Limits,
     /// How limits are told.
     rates: rate::RateFields,
+    /// What the click that a conversion names is held to.
+    terms: Terms,
     /// What only memory can tell about spam.
     pub signals: Signals,
     /// Counts.
@@ -164,6 +167,7 @@ impl Edge {
             journal,
             limits: Limits::new(&config.limits),
             rates: rate::RateFields::new(&config.limits),
+            terms: Terms::of(config),
             signals: Signals::new(&config.spam),
             metrics: tally::Metrics::new(metrics),
             secure_cookies: config.edge.public_url.starts_with("https://"),

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use crate::check::flags::{Flag, Flags};
 use crate::check::origin::Trail;
-use crate::check::{Refusal, redact};
+use crate::check::{Refusal, fraud, redact};
 use crate::event::{EventType, SourceKind, Worth};
 use crate::money::Currency;
 use crate::receive::impression::claimed_amount;
@@ -55,6 +55,11 @@ pub async fn answer(visit: &Visit<'_>) -> Result<Answer, Denied> {
     };
     let site = site_of(registry, link_site, &asked, offer, parent.as_ref());
     let site = site.ok_or(Refusal::NotFound)?;
+    if let Some(claim) = &parent {
+        let said = (!asked.offer.is_empty()).then_some(&*asked.offer);
+        let edge = visit.edge;
+        trail.flags.merge(fraud::of_click(claim, said, visit.now_ms, registry, edge.terms));
+    }
     let what = kind(&asked, &mut trail.flags);
     let worth = worth(&asked, offer, &mut trail.flags);
     let (mut event, _) = visit.event(what, SourceKind::Pixel, site, trail);

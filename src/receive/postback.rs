@@ -13,12 +13,13 @@ use hyper::{Method, StatusCode};
 use crate::check::Refusal;
 use crate::check::limits::Standing;
 use crate::check::origin::Trail;
-use crate::check::postbacks::{Installed, Request, judge};
+use crate::check::postbacks::{Installed, Refused, Request, judge, parameters};
 use crate::event::{Event, settle_time};
 use crate::receive::body;
-use crate::receive::record::{self, Answer, Denied, RETRY_AFTER_S};
+use crate::receive::record::{self, Answer, Denied, RETRY_AFTER_S, Told};
 use crate::receive::refusals::About;
 use crate::receive::reply;
+use crate::receive::shape;
 use crate::receive::tally::Settled;
 use crate::receive::visit::Visit;
 use crate::tokens::sign_refusal;
@@ -62,12 +63,12 @@ async fn take(
     };
     let event = match event(visit, installed, rest, &body) {
         Ok(event) => event,
-        Err(refusal) => {
+        Err(denied) => {
             // Who guesses secrets is slowed down.
-            if refusal.status() == StatusCode::FORBIDDEN {
+            if denied.refusal.status() == StatusCode::FORBIDDEN {
                 within(edge.limits.client(visit.client))?;
             }
-            return Err(refusal.into());
+            return Err(denied);
         }
     };
     drop(body);
@@ -97,7 +98,7 @@ fn event(
     installed: &Installed,
     rest: &str,
     body: &[u8],
-) -> Result<Event, Refusal> {
+) -> Result<Event, Denied> {
     let (edge, headers) = (visit.edge, &visit.parts.headers);
     let id = edge.minter.mint(visit.now_ms);
     let request = Request {
@@ -111,7 +112,7 @@ fn event(
         fields_max: edge.settings.fields_max,
     };
     let judged = judge(installed, &edge.registry, &edge.keys, id, &request, &mut |_| {})
-        .map_err(|refused| refused.refusal)?;
+        .map_err(|refused| told(installed, &request, refused))?;
     let site = edge.registry.site(&installed.entry.site).ok_or(Refusal::NotFound)?;
     let mut trail = Trail { flags: judged.flags, ..Trail::default() };
     trail.origin.sub_ids = judged.subs;
@@ -124,10 +125,20 @@ fn event(
     Ok(event)
 }
 
-/// A refusal in the network's own words, with the reference under which it can be looked up. What may be tried again keeps its own
+/// A refusal with the parameter that it is about, and the shape of what was sent.
+fn told(installed: &Installed, request: &Request<'_>, refused: Refused) -> Denied {
+    let bytes = request.query.len() + request.body.len();
+    let parameters = parameters(installed, request);
+    let sample = parameters.map_or_else(String::new, |list| shape::of_parameters(bytes, &list));
+    let told = Told { parameter: refused.about, sample };
+    Denied { told: Some(Box::new(told)), ..refused.refusal.into() }
+}
+
+/// A refusal in the network's own words, with the parameter that it is about and the reference under which
+/// it can be looked up. What may be tried again keeps its own
 /// status: a network repeats on that alone.
 fn refused(visit: &Visit<'_>, installed: &Installed, denied: &Denied) -> Answer {
-    let Denied { refusal, retry_after_s, .. } = *denied;
+    let Denied { refusal, retry_after_s, ref told, .. } = *denied;
     let own = &installed.profile.reply;
     let again = retry_after_s.is_some() || refusal.status().is_server_error();
     let status = match StatusCode::from_u16(own.refused_status) {
@@ -144,6 +155,12 @@ fn refused(visit: &Visit<'_>, installed: &Installed, denied: &Denied) -> Answer 
     if let Ok(reference) = HeaderValue::try_from(reference) {
         reply.headers_mut().insert(reply::REFUSAL, reference);
     }
-    let about = About { site: installed.entry.site.clone(), ..About::default() };
+    let Told { parameter, sample } = told.as_deref().cloned().unwrap_or_default();
+    // Names of parameters are ASCII, or they are not told here.
+    if let (false, Ok(value)) = (parameter.is_empty(), HeaderValue::try_from(&parameter)) {
+        reply.headers_mut().insert(reply::PARAMETER, value);
+    }
+    let (site, form) = (installed.entry.site.clone(), installed.entry.name.clone());
+    let about = About { site, form, parameter, sample };
     Answer { reply, settled: Settled::Refused(refusal), about }
 }

@@ -59,12 +59,24 @@ pub struct Denied {
     pub retry_after_s: Option<u32>,
     /// The required fields that are missing, by the form's own names.
     pub missing: Vec<String>,
+    /// Of a postback: the parameter that it is about, and the shape of what was sent.
+    pub told: Option<Box<Told>>,
+}
+
+/// What is known of a refused postback.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// By the network's own name.
+    pub parameter: String,
+    /// Without values.
+    pub sample: String,
 }
 
 impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Self {
         let temporary = matches!(refusal, Refusal::LogFull | Refusal::LogSlow);
-        Self { refusal, retry_after_s: temporary.then_some(RETRY_AFTER_S), missing: Vec::new() }
+        let retry_after_s = temporary.then_some(RETRY_AFTER_S);
+        Self { refusal, retry_after_s, missing: Vec::new(), told: None }
     }
 }
 

@@ -1,6 +1,6 @@
-//! Refusals, counted: by minute, site, form, door and code, with the shape of one of each.
+//! Refusals, counted: by minute, site, form or postback, door, code and parameter, with the shape of one of each.
 //!
-//! In: each refusal. Out: once a minute, and when the edge stops, a [`Report`] in the log. Refuses: nothing. Promises: memory is
+//! In: each refusal. Out: once an interval, and when the edge stops, a [`Report`] in the log. Refuses: nothing. Promises: memory is
 //! bounded: beyond [`KINDS_MAX`] kinds the rest counts without site and form; a report that the log didn't take, or didn't
 //! confirm, is sent again as it is, so that its counts are there once. An edge that is killed takes with it what it counted since its
 //! last report: who was refused has been told so, and `/metrics` has the counts up to the last scrape.
@@ -31,8 +31,10 @@ const MINUTE_MS: i64 = 60_000;
 pub struct About {
     /// Whose site.
     pub site: String,
-    /// Which form.
+    /// Which form, or which postback.
     pub form: String,
+    /// Of a postback: the parameter that it is about.
+    pub parameter: String,
     /// Without values; see [`crate::receive::shape`].
     pub sample: String,
 }
@@ -44,6 +46,15 @@ struct Kind {
     form: String,
     door: Door,
     refusal: Refusal,
+    parameter: String,
+}
+
+impl Kind {
+    /// What stands for all beyond [`KINDS_MAX`].
+    fn rest(minute: i64, door: Door, refusal: Refusal) -> Self {
+        let none = String::new;
+        Self { minute, site: none(), form: none(), door, refusal, parameter: none() }
+    }
 }
 
 #[derive(Default)]
@@ -81,12 +92,12 @@ impl Refusals {
     /// Counts one.
     pub fn count(&self, door: Door, refusal: Refusal, about: About, now_ms: i64) {
         let minute = now_ms.div_euclid(MINUTE_MS);
-        let About { site, form, sample } = about;
-        let mut kind = Kind { minute, site, form, door, refusal };
+        let About { site, form, parameter, sample } = about;
+        let mut kind = Kind { minute, site, form, door, refusal, parameter };
         let mut state = self.lock();
         if state.counting.len() >= KINDS_MAX && !state.counting.contains_key(&kind) {
             let minute = *state.rest_minute.get_or_insert(minute);
-            kind = Kind { minute, site: String::new(), form: String::new(), door, refusal };
+            kind = Kind::rest(minute, door, refusal);
         }
         let (count, kept) = state.counting.entry(kind).or_default();
         *count += 1;
@@ -108,6 +119,7 @@ impl Refusals {
                 form: kind.form,
                 door: kind.door.word().to_owned(),
                 code: kind.refusal.code().to_owned(),
+                parameter: kind.parameter,
                 count,
                 sample,
             });
@@ -154,7 +166,12 @@ mod tests {
     use super::*;
 
     fn about(form: &str, sample: &str) -> About {
-        About { site: "shop".to_owned(), form: form.to_owned(), sample: sample.to_owned() }
+        About {
+            site: "shop".to_owned(),
+            form: form.to_owned(),
+            sample: sample.to_owned(),
+            ..About::default()
+        }
     }
 
     #[test]
@@ -170,13 +187,7 @@ mod tests {
         assert_eq!(state.counting.len(), KINDS_MAX + 1);
         let counted: u64 = state.counting.values().map(|(count, _)| count).sum();
         assert_eq!(counted, 2 * KINDS_MAX as u64);
-        let rest = Kind {
-            minute: 0,
-            site: String::new(),
-            form: String::new(),
-            door: Door::Form,
-            refusal: Refusal::Empty,
-        };
+        let rest = Kind::rest(0, Door::Form, Refusal::Empty);
         assert_eq!(state.counting[&rest].0, KINDS_MAX as u64);
     }
 

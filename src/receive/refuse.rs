@@ -80,6 +80,7 @@ pub fn answer(
         sample: whom.sent.zip(typed.as_ref()).map_or_else(String::new, |(sent, typed)| {
             shape::of(sent.kind, sent.body.len(), &typed.fields)
         }),
+        ..About::default()
     };
     let refused = Refused { denied, reference: &reference, at_ms, typed: typed.as_ref() };
     let texts = texts(headers, whom.site, whom.form);

@@ -26,7 +26,16 @@ pub fn of(kind: &BodyType, body_bytes: usize, fields: &[(String, String)]) -> St
         BodyType::Json => "json",
         BodyType::Multipart { .. } => "multipart",
     };
-    let mut line = format!("{kind} {body_bytes} B:");
+    line(kind, body_bytes, fields)
+}
+
+/// The shape of parameters, wherever they stood.
+pub fn of_parameters(bytes: usize, parameters: &[(String, String)]) -> String {
+    line("parameters", bytes, parameters)
+}
+
+fn line(kind: &str, bytes: usize, fields: &[(String, String)]) -> String {
+    let mut line = format!("{kind} {bytes} B:");
     for (name, value) in fields.iter().take(FIELDS_MAX) {
         line.push(' ');
         if is_pages_own(name, value) {

@@ -44,6 +44,10 @@ pub enum Rows {
     Affiliates(Vec<AffiliateRow>, AffiliateRow),
     /// Newest first.
     Leads(Vec<LeadRow>),
+    /// By postback, its own row first; and the totals of all rows, shown or not.
+    Postbacks(Vec<PostbackRow>, PostbackRow),
+    /// Most often first.
+    Fraud(Vec<FraudRow>),
     /// Most often first, and how many all together.
     Refusals(Vec<RefusalRow>, u64),
 }
@@ -127,17 +131,70 @@ pub struct LeadRow {
     pub count: u64,
 }
 
+/// What came of a postback's messages, or of those with one flag or refusal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PostbackRow {
+    /// As in `/postback/{name}`; empty: unknown.
+    pub postback: String,
+    /// Whose site.
+    pub site: String,
+    /// A flag or a refusal's code; empty: all of its messages.
+    pub reason: String,
+    /// The parameter that the reason is about.
+    pub parameter: String,
+    /// Messages that are in the log.
+    pub accepted: u64,
+    /// Those of them that say what became of a conversion.
+    pub updates: u64,
+    /// Those of them that carry a flag.
+    pub flagged: u64,
+    /// Those of them that claim a conversion that was claimed before.
+    pub duplicates: u64,
+    /// Those of them whose click is not known.
+    pub no_click: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// The median from click to conversion, milliseconds.
+    pub after_click_ms: Option<u64>,
+    /// The median from conversion to receipt, milliseconds.
+    pub lag_ms: Option<u64>,
+    /// When the last one was.
+    pub last: Option<Timestamp>,
+    /// The shape of a late refused one, without values.
+    pub sample: String,
+}
+
+/// A sign of fraud.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names say it all")]
+pub struct FraudRow {
+    pub site: String,
+    /// Whose clicks; empty: nobody's.
+    pub affiliate: String,
+    pub offer: String,
+    /// Which sign.
+    pub sign: String,
+    /// How many clicks or conversions show it.
+    pub count: u64,
+    /// More than so many was too many; 0: one is enough.
+    pub threshold: u64,
+    pub first: Option<Timestamp>,
+    pub last: Option<Timestamp>,
+}
+
 /// Requests that were refused, of one kind.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RefusalRow {
     /// Whose site; empty: unknown.
     pub site: String,
-    /// Which form; empty: unknown.
+    /// Which form or postback; empty: unknown.
     pub form: String,
     /// By which door.
     pub door: String,
     /// The reason's code.
     pub code: String,
+    /// Of a postback: the parameter that it is about.
+    pub parameter: String,
     /// How many.
     pub refused: u64,
     /// The first minute with one.

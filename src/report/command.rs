@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clickhouse::Client;
 use jiff::Timestamp;
 
-use super::question::{Asked, BadQuestion, Known, Question, ReportName};
+use super::question::{Asked, BadQuestion, FraudLimits, Known, Question, ReportName};
 use super::table::Personal;
 use super::{answer, explain, export, text};
 
@@ -49,12 +49,12 @@ impl Format {
 /// What `leadtrail report` takes.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    about = "Print a report: ads, affiliates, leads or refusals",
+    about = "Print a report: ads, affiliates, leads, postbacks, fraud or refusals",
     before_help = "Examples:\n  leadtrail report ads --period 7d\n  leadtrail report leads --from 2026-11-01 --to 2026-11-15 --format csv > leads.csv",
     after_help = "Exit code: 0 rows, 1 none, 2 bad question, 3 warehouse unreachable."
 )]
 pub struct ReportArguments {
-    /// ads, affiliates, leads or refusals
+    /// ads, affiliates, leads, postbacks, fraud or refusals
     #[arg(value_name = "REPORT")]
     pub report: String,
     /// today, 24h, 7d, 30d (default), 90d, month or all
@@ -91,7 +91,7 @@ impl ReportArguments {
     pub fn question(
         &self,
         sites: &[String],
-        click_window_days: u32,
+        (click_window_days, fraud): (u32, FraudLimits),
         terminal: bool,
     ) -> Result<(Question, Format), BadQuestion> {
         let report = ReportName::parse(&self.report)?;
@@ -108,7 +108,7 @@ impl ReportArguments {
             site: &self.site,
             limit: &self.limit,
         };
-        let known = Known { sites, click_window_days, now: Timestamp::now() };
+        let known = Known { sites, click_window_days, fraud, now: Timestamp::now() };
         Ok((Question::parse(report, &asked, &known)?, format))
     }
 }
@@ -117,11 +117,11 @@ impl ReportArguments {
 pub async fn run<Fail: std::fmt::Display>(
     arguments: &ReportArguments,
     sites: &[String],
-    click_window_days: u32,
+    terms: (u32, FraudLimits),
     client: impl FnOnce() -> Result<Client, Fail>,
 ) -> ExitCode {
     let terminal = std::io::stdout().is_terminal();
-    let (question, format) = match arguments.question(sites, click_window_days, terminal) {
+    let (question, format) = match arguments.question(sites, terms, terminal) {
         Ok(good) => good,
         Err(bad) => return complain(BAD, &bad),
     };

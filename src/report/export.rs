@@ -42,6 +42,8 @@ fn csv_cell(answer: &Answer, cell: &Cell) -> String {
         Cell::Rate(Rate(Some(rate))) => format!("{}.{:04}", rate / 10_000, rate % 10_000),
         Cell::Money(Some(sum)) => sum.to_string(),
         Cell::Time(at) => local(answer, *at),
+        Cell::Duration(None) => String::new(),
+        Cell::Duration(Some(ms)) => format!("{}.{:03}", ms / 1_000, ms % 1_000),
     }
 }
 
@@ -140,6 +142,7 @@ impl Serialize for Value<'_> {
             Cell::Rate(Rate(rate)) => rate.map(|rate| rate as f64 / 10_000.0).serialize(serializer),
             Cell::Money(sum) => sum.map(|sum| sum.to_string()).serialize(serializer),
             Cell::Time(at) => serializer.collect_str(at),
+            Cell::Duration(ms) => ms.map(|ms| ms as f64 / 1_000.0).serialize(serializer),
         }
     }
 }

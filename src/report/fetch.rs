@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use super::ReportError;
 use super::answer::{
-    AdRow, AffiliateRow, Answer, Freshness, LeadRow, LeftOut, RefusalRow, Rows, Sums,
+    AdRow, AffiliateRow, Answer, FraudRow, Freshness, LeadRow, LeftOut, PostbackRow, RefusalRow,
+    Rows, Sums,
 };
 use super::question::{Question, ReportName};
 use crate::personal::{Email, PersonalText, Phone};
@@ -20,6 +21,8 @@ use crate::personal::{Email, PersonalText, Phone};
 const ADS: &str = include_str!("sql/ads.sql");
 const AFFILIATES: &str = include_str!("sql/affiliates.sql");
 const LEADS: &str = include_str!("sql/leads.sql");
+const POSTBACKS: &str = include_str!("sql/postbacks.sql");
+const FRAUD: &str = include_str!("sql/fraud.sql");
 const REFUSALS: &str = include_str!("sql/refusals.sql");
 const FRESHNESS: &str = include_str!("sql/freshness.sql");
 
@@ -46,6 +49,8 @@ pub async fn answer(client: &Client, question: &Question) -> Result<Answer, Repo
             ReportName::Ads => ads(client, question).await,
             ReportName::Affiliates => affiliates(client, question).await,
             ReportName::Leads => leads(client, question).await,
+            ReportName::Postbacks => postbacks(client, question).await,
+            ReportName::Fraud => fraud(client, question).await,
             ReportName::Refusals => refusals(client, question).await,
         }
     };
@@ -79,18 +84,30 @@ fn statement(report: ReportName) -> &'static str {
         ReportName::Ads => ADS,
         ReportName::Affiliates => AFFILIATES,
         ReportName::Leads => LEADS,
+        ReportName::Postbacks => POSTBACKS,
+        ReportName::Fraud => FRAUD,
         ReportName::Refusals => REFUSALS,
     }
 }
 
 /// The bound values, as the statements name them.
-fn values(question: &Question) -> [(&'static str, String); 4] {
-    [
+fn values(question: &Question) -> Vec<(&'static str, String)> {
+    let mut values = vec![
         ("from_ms", question.period.from.as_millisecond().to_string()),
         ("to_ms", question.period.to.as_millisecond().to_string()),
         ("site", question.site.clone().unwrap_or_default()),
         ("limit", question.limit.to_string()),
-    ]
+    ];
+    if question.report == ReportName::Fraud {
+        let limits = question.fraud;
+        values.extend([
+            ("clicks_min", limits.clicks_min.to_string()),
+            ("clicks_per_conversion_max", limits.clicks_per_conversion_max.to_string()),
+            ("address_conversions_max", limits.address_conversions_max.to_string()),
+            ("address_clicks_max", limits.address_clicks_max.to_string()),
+        ]);
+    }
+    values
 }
 
 async fn fetch<T>(client: &Client, question: &Question) -> Result<Vec<T>, clickhouse::error::Error>
@@ -252,12 +269,97 @@ async fn leads(client: &Client, question: &Question) -> Result<Found, clickhouse
 }
 
 #[derive(Row, Deserialize)]
+struct PostbackRecord {
+    is_total: u8,
+    postback: String,
+    site: String,
+    reason: String,
+    parameter: String,
+    accepted: u64,
+    updates: u64,
+    flagged: u64,
+    duplicates: u64,
+    no_click: u64,
+    refused: u64,
+    after_click_ms: i64,
+    lag_ms: i64,
+    last: i64,
+    newest_sample: String,
+    row_count: u64,
+}
+
+async fn postbacks(
+    client: &Client,
+    question: &Question,
+) -> Result<Found, clickhouse::error::Error> {
+    let (mut row_count, mut totals, mut rows) = (0, PostbackRow::default(), Vec::new());
+    for record in fetch::<PostbackRecord>(client, question).await? {
+        let row = PostbackRow {
+            postback: record.postback,
+            site: record.site,
+            reason: record.reason,
+            parameter: record.parameter,
+            accepted: record.accepted,
+            updates: record.updates,
+            flagged: record.flagged,
+            duplicates: record.duplicates,
+            no_click: record.no_click,
+            refused: record.refused,
+            after_click_ms: u64::try_from(record.after_click_ms).ok(),
+            lag_ms: u64::try_from(record.lag_ms).ok(),
+            last: instant(record.last),
+            sample: record.newest_sample,
+        };
+        if record.is_total == 0 {
+            rows.push(row);
+        } else {
+            // A total is nobody's, and one shape of many says nothing.
+            (row_count, totals) = (record.row_count, PostbackRow { sample: String::new(), ..row });
+        }
+    }
+    if rows.is_empty() {
+        row_count = 0;
+    }
+    Ok((row_count, LeftOut::default(), Rows::Postbacks(rows, totals)))
+}
+
+#[derive(Row, Deserialize)]
+struct FraudRecord {
+    site: String,
+    affiliate: String,
+    offer: String,
+    sign: String,
+    found: u64,
+    threshold: u64,
+    first: i64,
+    last: i64,
+    row_count: u64,
+}
+
+async fn fraud(client: &Client, question: &Question) -> Result<Found, clickhouse::error::Error> {
+    let records = fetch::<FraudRecord>(client, question).await?;
+    let row_count = records.first().map_or(0, |record| record.row_count);
+    let rows = records.into_iter().map(|record| FraudRow {
+        site: record.site,
+        affiliate: record.affiliate,
+        offer: record.offer,
+        sign: record.sign,
+        count: record.found,
+        threshold: record.threshold,
+        first: instant(record.first),
+        last: instant(record.last),
+    });
+    Ok((row_count, LeftOut::default(), Rows::Fraud(rows.collect())))
+}
+
+#[derive(Row, Deserialize)]
 struct RefusalRecord {
     is_total: u8,
     site: String,
     form: String,
     door: String,
     code: String,
+    parameter: String,
     refused: u64,
     first_minute: i64,
     last_minute: i64,
@@ -277,6 +379,7 @@ async fn refusals(client: &Client, question: &Question) -> Result<Found, clickho
             form: record.form,
             door: record.door,
             code: record.code,
+            parameter: record.parameter,
             refused: record.refused,
             first: instant(record.first_minute),
             last: instant(record.last_minute),

@@ -9,7 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::period::Period;
-use crate::config::nearest;
+use crate::config::{self, nearest};
 
 /// Characters of a wrong word that are repeated in the refusal: enough to recognise it.
 const TYPED_CHARACTERS_MAX: usize = 40;
@@ -26,13 +26,18 @@ pub enum ReportName {
     Affiliates,
     /// Leads, newest first.
     Leads,
+    /// What came of the messages of each postback.
+    Postbacks,
+    /// Signs of fraud.
+    Fraud,
     /// What the edges refused.
     Refusals,
 }
 
 impl ReportName {
     /// All reports, in the order in which the page shows them.
-    pub const ALL: [Self; 4] = [Self::Ads, Self::Affiliates, Self::Leads, Self::Refusals];
+    pub const ALL: [Self; 6] =
+        [Self::Ads, Self::Affiliates, Self::Leads, Self::Postbacks, Self::Fraud, Self::Refusals];
 
     /// As it is typed and as it stands in URLs.
     pub const fn name(self) -> &'static str {
@@ -40,6 +45,8 @@ impl ReportName {
             Self::Ads => "ads",
             Self::Affiliates => "affiliates",
             Self::Leads => "leads",
+            Self::Postbacks => "postbacks",
+            Self::Fraud => "fraud",
             Self::Refusals => "refusals",
         }
     }
@@ -54,8 +61,8 @@ impl ReportName {
     /// Rows when nobody says how many.
     pub const fn default_limit(self) -> u32 {
         match self {
-            Self::Ads | Self::Affiliates | Self::Refusals => 1_000,
             Self::Leads => 50,
+            _ => 1_000,
         }
     }
 }
@@ -77,6 +84,27 @@ pub struct Asked<'a> {
     pub limit: &'a str,
 }
 
+/// What many clicks and conversions together are held to: the thresholds of `[fraud]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "config/leadtrail.toml documents each key")]
+pub struct FraudLimits {
+    pub clicks_min: u64,
+    pub clicks_per_conversion_max: u64,
+    pub address_conversions_max: u64,
+    pub address_clicks_max: u64,
+}
+
+impl From<&config::Fraud> for FraudLimits {
+    fn from(config: &config::Fraud) -> Self {
+        Self {
+            clicks_min: config.clicks_min,
+            clicks_per_conversion_max: config.clicks_per_conversion_max,
+            address_conversions_max: config.address_conversions_max,
+            address_clicks_max: config.address_clicks_max,
+        }
+    }
+}
+
 /// What the installation knows that a question needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
@@ -84,6 +112,8 @@ pub struct Known<'a> {
     pub sites: &'a [String],
     /// How long a click earns a conversion, where the offer says nothing else (`settle.click_window_days`).
     pub click_window_days: u32,
+    /// What many events together are held to.
+    pub fraud: FraudLimits,
     /// The time now.
     pub now: Timestamp,
 }
@@ -101,6 +131,8 @@ pub struct Question {
     pub limit: u32,
     /// Words for the header: how long a click earns a conversion.
     pub click_window_days: u32,
+    /// What many events together are held to.
+    pub fraud: FraudLimits,
 }
 
 impl Question {
@@ -129,7 +161,8 @@ impl Question {
                 },
             )?,
         };
-        Ok(Self { report, period, site, limit, click_window_days: known.click_window_days })
+        let Known { click_window_days, fraud, .. } = *known;
+        Ok(Self { report, period, site, limit, click_window_days, fraud })
     }
 }
 

@@ -5,7 +5,9 @@
 
 use jiff::Timestamp;
 
-use super::answer::{AdRow, AffiliateRow, Answer, LeadRow, Rate, RefusalRow, Rows, Sum, Sums};
+use super::answer::{
+    AdRow, AffiliateRow, Answer, FraudRow, LeadRow, PostbackRow, Rate, RefusalRow, Rows, Sum, Sums,
+};
 
 /// What stands for hits that belong to no ad.
 pub const NO_AD: &str = "(no ad)";
@@ -35,6 +37,8 @@ pub enum Cell {
     Money(Option<Sum>),
     /// An instant.
     Time(Timestamp),
+    /// How long, in milliseconds; `None` where there is nothing to measure.
+    Duration(Option<u64>),
 }
 
 /// A column.
@@ -88,6 +92,8 @@ impl Table {
             Rows::Ads(rows, totals) => ads(rows, totals),
             Rows::Affiliates(rows, totals) => affiliates(rows, totals),
             Rows::Leads(rows) => leads(rows, personal),
+            Rows::Postbacks(rows, totals) => postbacks(rows, totals),
+            Rows::Fraud(rows) => fraud(rows),
             Rows::Refusals(rows, total) => refusals(rows, *total),
         }
     }
@@ -243,9 +249,80 @@ fn leads(rows: &[LeadRow], personal: Personal) -> Table {
     }
 }
 
-fn refusals(rows: &[RefusalRow], total: u64) -> Table {
+fn postbacks(rows: &[PostbackRow], totals: &PostbackRow) -> Table {
+    const COLUMNS: [(&str, &str); 14] = [
+        ("postback", "postback"),
+        ("site", "site"),
+        ("reason", "reason"),
+        ("parameter", "parameter"),
+        ("accepted", "accepted"),
+        ("updates", "updates"),
+        ("flagged", "flagged"),
+        ("refused", "refused"),
+        ("duplicates", "duplicates"),
+        ("no_click", "without a click"),
+        ("after_click_s", "after the click"),
+        ("lag_s", "until receipt"),
+        ("last", "last"),
+        ("sample", "sample"),
+    ];
+    let text = |value: &str| Cell::Text(value.to_owned());
+    let cells = |row: &PostbackRow| {
+        vec![
+            text(&row.postback),
+            text(&row.site),
+            text(&row.reason),
+            text(&row.parameter),
+            Cell::Count(row.accepted),
+            Cell::Count(row.updates),
+            Cell::Count(row.flagged),
+            Cell::Count(row.refused),
+            Cell::Count(row.duplicates),
+            Cell::Count(row.no_click),
+            Cell::Duration(row.after_click_ms),
+            Cell::Duration(row.lag_ms),
+            row.last.map_or(Cell::Text(String::new()), Cell::Time),
+            text(&row.sample),
+        ]
+    };
+    let mut sums = cells(totals);
+    sums[0] = text("total");
+    Table {
+        columns: COLUMNS.map(|(key, title)| Column::new(key, title)).into(),
+        money_keys: &[],
+        rows: rows.iter().map(cells).collect(),
+        totals: Some(sums),
+    }
+}
+
+fn fraud(rows: &[FraudRow]) -> Table {
     const COLUMNS: [&str; 8] =
-        ["site", "form", "door", "code", "refused", "first", "last", "sample"];
+        ["affiliate", "offer", "site", "sign", "count", "threshold", "first", "last"];
+    let text = |value: &str| Cell::Text(value.to_owned());
+    let time = |at: Option<Timestamp>| at.map_or(Cell::Text(String::new()), Cell::Time);
+    let cells = |row: &FraudRow| {
+        vec![
+            text(&row.affiliate),
+            text(&row.offer),
+            text(&row.site),
+            text(&row.sign),
+            Cell::Count(row.count),
+            Cell::Count(row.threshold),
+            time(row.first),
+            time(row.last),
+        ]
+    };
+    Table {
+        columns: COLUMNS.map(|key| Column::new(key, key)).into(),
+        money_keys: &[],
+        rows: rows.iter().map(cells).collect(),
+        totals: None,
+    }
+}
+
+fn refusals(rows: &[RefusalRow], total: u64) -> Table {
+    const COLUMNS: [&str; 9] =
+        ["site", "form", "door", "code", "parameter", "refused", "first", "last", "sample"];
     let text = |value: &str| Cell::Text(value.to_owned());
     let time = |at: Option<Timestamp>| at.map_or(Cell::Text(String::new()), Cell::Time);
     let cells = |row: &RefusalRow| {
@@ -254,6 +331,7 @@ fn refusals(rows: &[RefusalRow], total: u64) -> Table {
             text(&row.form),
             text(&row.door),
             text(&row.code),
+            text(&row.parameter),
             Cell::Count(row.refused),
             time(row.first),
             time(row.last),

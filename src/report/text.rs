@@ -56,7 +56,7 @@ fn drawn(table: &Table, period: &Period, width: Option<u16>) -> comfy_table::Tab
 
 /// True for what stands to the right.
 pub fn is_numeric(cell: &Cell) -> bool {
-    matches!(cell, Cell::Count(_) | Cell::Rate(_) | Cell::Money(_))
+    matches!(cell, Cell::Count(_) | Cell::Rate(_) | Cell::Money(_) | Cell::Duration(_))
 }
 
 /// A cell for people: rates in percent, times on the period's clock.
@@ -67,6 +67,19 @@ pub fn cell_text(cell: &Cell, period: &Period) -> String {
         Cell::Rate(rate) => rate.to_string(),
         Cell::Money(sum) => sum.map(|sum| sum.to_string()).unwrap_or_default(),
         Cell::Time(at) => period.local(*at).strftime("%F %T").to_string(),
+        Cell::Duration(ms) => ms.map_or_else(|| "–".to_owned(), long),
+    }
+}
+
+/// A time that passed: `0.4 s`, `12 s`, `3 min`, `5 h 20 min`, `2 d 4 h`.
+fn long(ms: u64) -> String {
+    let (seconds, minutes, hours) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
+    match ms {
+        0..10_000 => format!("{seconds}.{} s", ms % 1_000 / 100),
+        10_000..120_000 => format!("{seconds} s"),
+        120_000..7_200_000 => format!("{minutes} min"),
+        7_200_000..172_800_000 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{} d {} h", hours / 24, hours % 24),
     }
 }
 

@@ -43,7 +43,16 @@ pub fn attribution(answer: &Answer) -> String {
             "attribution: the click that the lead or conversion names (click id), else the last one of its cookie, else of \
              its daily hash; {window}"
         ),
-        ReportName::Refusals => "counted by each edge and told once a minute (edge.refusals_interval_s); a killed edge takes the \
+        ReportName::Postbacks => "a row without a reason is the postback's own; the others are its flags and refusals, with the parameter \
+            that each is about. Accepted are all messages, updates those of them that say what became of a conversion; duplicates and \
+            without a click are settled. Times are medians: from click to conversion, and from conversion to receipt"
+            .to_owned(),
+        ReportName::Fraud => format!(
+            "flagged and kept; rules of version {}, thresholds of [fraud]. A row without an affiliate is of conversions whose click is \
+             nobody's or not known",
+            crate::check::fraud::RULESET
+        ),
+        ReportName::Refusals => "counted by each edge and told every 20 seconds (edge.refusals_interval_s); a killed edge takes the \
             counts since then with it. Each sender was told the code; a sample has names of fields, kinds and lengths of values, \
             no values"
             .to_owned(),
@@ -93,10 +102,8 @@ pub fn rows_cut(answer: &Answer, shown: usize) -> Option<String> {
     let (shown, all) = (shown as u64, answer.row_count);
     (shown < all).then(|| {
         let totals = match answer.question.report {
-            ReportName::Leads => "",
-            ReportName::Ads | ReportName::Affiliates | ReportName::Refusals => {
-                "; the totals are of all"
-            }
+            ReportName::Leads | ReportName::Fraud => "",
+            _ => "; the totals are of all",
         };
         format!("{shown} rows of {all} (raise the limit for more){totals}")
     })
@@ -116,6 +123,10 @@ pub fn nothing_found(answer: &Answer) -> &'static str {
         (ReportName::Affiliates, _) => {
             "No affiliate has sent anybody yet. Give an affiliate its link: /a/<affiliate>/<offer>."
         }
+        (ReportName::Postbacks, _) => {
+            "No postback came yet. Install one in sites.toml and give the network its address: /postback/<name>."
+        }
+        (ReportName::Fraud, _) => "No sign of fraud.",
         (ReportName::Refusals, _) => "Nothing was refused.",
         (ReportName::Leads, _) => {
             "No lead yet. Let a form post to /f/<form>; the demo shop has one to try."

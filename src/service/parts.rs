@@ -451,6 +451,7 @@ pub fn report_app(installation: &Installation, warehouse: &Warehouse) -> Arc<App
         installation.config.app.hosts.clone(),
         sites,
         installation.config.settle.click_window_days,
+        (&installation.config.fraud).into(),
     ))
 }
 

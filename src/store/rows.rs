@@ -69,7 +69,7 @@ row! {
         offer: String, source_profile: String, transaction_key: String, transaction_id: String, external_click_id: String,
         original_status: String, has_amount: u8, duplicate_mode: i8, coupon: String, new_customer: i8, tax: Amount, shipping: Amount, discount: Amount,
         amount_text: String, item_skus: Texts, item_quantities: Amounts, item_amounts: Amounts, flags: Texts, odd: Pairs,
-        log_epoch: u64, log_partition: u16, log_offset: u64,
+        signals: Texts, signals_ruleset: u16, log_epoch: u64, log_partition: u16, log_offset: u64,
     }
 }
 
@@ -84,7 +84,8 @@ row! {
 row! {
     /// A row of `refusals`.
     RefusalRow in "refusals" at log_offset {
-        minute: Seconds, site: String, form: String, door: String, code: String, life: u64, report: u32, count: u64, sample: String,
+        minute: Seconds, site: String, form: String, door: String, code: String, parameter: String, life: u64, report: u32,
+        count: u64, sample: String,
         log_epoch: u64, log_partition: u16, log_offset: u64,
     }
 }

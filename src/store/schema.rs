@@ -21,6 +21,7 @@ const FILES: &[(&str, &str)] = &[
     ("008_recipient.sql", include_str!("../../deploy/schema/008_recipient.sql")),
     ("009_postbacks.sql", include_str!("../../deploy/schema/009_postbacks.sql")),
     ("010_clicks.sql", include_str!("../../deploy/schema/010_clicks.sql")),
+    ("011_signals.sql", include_str!("../../deploy/schema/011_signals.sql")),
 ];
 
 /// Characters of a server's error that are told.

@@ -8,4 +8,5 @@ mod figures;
 pub mod http;
 mod leads;
 mod page;
+mod postbacks;
 mod sql;

@@ -135,7 +135,7 @@ fn lend(known: &Known<'_>, name: &str) -> Result<Installed, String> {
         entry: Arc::new(entry),
         profile: profile.clone(),
         secrets: Vec::new(),
-        window_days: 30,
+        terms: crate::check::fraud::Terms { window_days: 30, soon_ms: 15_000 },
     })
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::file::Authentication;
 use super::sign::Secret;
 use super::{Profile, Profiles};
+use crate::check::fraud::Terms;
 use crate::config::{Config, ConfigError};
 use crate::registry::{Postback, Registry};
 
@@ -25,8 +26,8 @@ pub struct Installed {
     pub profile: Arc<Profile>,
     /// Any of them proves; none: what is sent proves nothing.
     pub secrets: Vec<Secret>,
-    /// How long a click earns a conversion, where the offer says nothing else.
-    pub window_days: u32,
+    /// What a click is held to.
+    pub terms: Terms,
 }
 
 /// One of a network's own paths.
@@ -74,7 +75,7 @@ impl Postbacks {
                 entry: entry.clone(),
                 profile: profile.clone(),
                 secrets,
-                window_days: config.settle.click_window_days,
+                terms: Terms::of(config),
             };
             postbacks.by_name.insert(entry.name.clone(), installed);
         }

@@ -15,6 +15,7 @@ use super::sign::{self, Presented};
 use super::status::Status;
 use crate::check::Refusal;
 use crate::check::flags::{Flag, Flags};
+use crate::check::fraud;
 use crate::check::redact;
 use crate::event::{EventType, Partner, Worth};
 use crate::ids::EventId;
@@ -29,12 +30,6 @@ const ID_BYTES_MAX: usize = 256;
 
 /// Coupons and their words for a status are cut here.
 const WORD_BYTES_MAX: usize = 64;
-
-/// A conversion that comes sooner after its click was not made by a person (DOMAIN.md 5, signal 16).
-const SOON_MS: i64 = 15_000;
-
-/// The length of our click ids, in characters (tokens.rs).
-const CLICK_ID_LENGTHS: std::ops::RangeInclusive<usize> = 46..=67;
 
 /// A request for a postback.
 pub struct Request<'a> {
@@ -165,7 +160,11 @@ fn gather(
     request: &Request<'_>,
     flags: &mut Flags,
 ) -> Result<Vec<(String, String)>, Refused> {
-    let refused = |refusal| Refused { refusal, about: "request".to_owned() };
+    let refused = |refusal: Refusal| {
+        let body =
+            matches!(refusal, Refusal::BrokenBody | Refusal::TooDeep | Refusal::UnsupportedType);
+        Refused { refusal, about: if body { "body" } else { "request" }.to_owned() }
+    };
     let mut fields = Fields::new(request.fields_max);
     let in_path = path::read(&installed.profile, rest).ok_or_else(|| {
         // What stands where a secret belongs is a wrong one.
@@ -190,6 +189,12 @@ fn gather(
         fields.list.extend(body.list);
     }
     Ok(fields.list)
+}
+
+/// The parameters of a request as far as they can be read, to tell the shape of what was refused.
+pub fn parameters(installed: &Installed, request: &Request<'_>) -> Option<Vec<(String, String)>> {
+    let (rest, _) = take_secret(installed, request.rest);
+    gather(installed, rest, request, &mut Flags::default()).ok()
 }
 
 /// Many senders name no type, or `text/plain`: the first sign tells.
@@ -224,7 +229,10 @@ impl Judge<'_> {
         let (parent, external_click) = self.click(text(Role::ClickId));
         let claimed_ms = self.time(text(Role::Time));
         if let Some(claim) = &parent {
-            self.judge_click(claim, said.as_deref(), claimed_ms.unwrap_or(self.now_ms));
+            let at_ms = claimed_ms.unwrap_or(self.now_ms);
+            let terms = self.installed.terms;
+            let flags = fraud::of_click(claim, said.as_deref(), at_ms, self.registry, terms);
+            self.flags.merge(flags);
         }
         let offer = said.clone().or_else(|| {
             let number = parent.map_or(0, |claim| claim.offer);
@@ -309,30 +317,8 @@ impl Judge<'_> {
         if let Some(claim) = verify_click(self.keys, value) {
             return (Some(claim), String::new());
         }
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        let like_ours = CLICK_ID_LENGTHS.contains(&value.len()) && value.bytes().all(plain);
-        // Hex of 64 signs is somebody else's hash.
-        let hex = value.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let flag = if like_ours && !hex { Flag::ClickIdForged } else { Flag::ClickIdNotOurs };
-        self.flags.set(flag);
+        self.flags.set(fraud::of_unsigned(value));
         (None, self.id_of(value))
-    }
-
-    fn judge_click(&mut self, claim: &ClickClaim, offer: Option<&str>, at_ms: i64) {
-        let of_click = self.registry.offer_numbered(claim.offer);
-        if let (Some(offer), Some(own)) = (offer, of_click)
-            && own.name != offer
-        {
-            self.flags.set(Flag::ClickOfOtherOffer);
-        }
-        let days =
-            of_click.and_then(|offer| offer.window_days).unwrap_or(self.installed.window_days);
-        let age_ms = at_ms - claim.id.millis();
-        if age_ms > i64::from(days) * 86_400_000 {
-            self.flags.set(Flag::ClickExpired);
-        } else if age_ms < SOON_MS {
-            self.flags.set(Flag::ConversionTooSoon);
-        }
     }
 
     fn judge_amount(&mut self, reading: &Reading<'_>, offer: Option<&str>) {

@@ -20,7 +20,7 @@ mod status;
 mod tests;
 
 pub use installed::{Installed, Postbacks};
-pub use judge::{Judged, Request, judge};
+pub use judge::{Judged, Request, judge, parameters};
 pub use profile::Profile;
 pub use read::{Reading, Refused};
 pub use status::Status;

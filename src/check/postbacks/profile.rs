@@ -67,6 +67,8 @@ pub struct Profile {
     pub new_customer: Vec<String>,
     pub returning_customer: Vec<String>,
     uses: HashMap<Box<str>, Vec<Use>>,
+    /// The network's usual name for each role, by the role's number.
+    names: Vec<String>,
 }
 
 impl Profile {
@@ -76,6 +78,8 @@ impl Profile {
     /// With what is wrong about it.
     pub fn new(name: &str, file: File) -> Result<Self, String> {
         let mut uses = HashMap::new();
+        let usual = |role| file.parameters.get(role).and_then(|names| names.first());
+        let names = Role::ALL.iter().map(|role| usual(role).cloned().unwrap_or_default()).collect();
         for (role, names) in &file.parameters {
             for (rank, parameter) in names.iter().enumerate() {
                 let rank = u8::try_from(rank).map_err(|_| "too many names for one role")?;
@@ -150,7 +154,23 @@ impl Profile {
             new_customer: file.new_customer,
             returning_customer: file.returning_customer,
             uses,
+            names,
         })
+    }
+
+    /// What the network calls a role; empty where it has no name for it.
+    pub fn name_of(&self, role: Role) -> &str {
+        &self.names[role as usize]
+    }
+
+    /// The known parameter that `name` is one slip away from, if it is none itself: `amout` is `amount`.
+    pub fn nearly(&self, name: &str) -> Option<&str> {
+        if !(4..=NAME_BYTES_MAX).contains(&name.len()) || !name.is_ascii() {
+            return None;
+        }
+        let lower = name.to_ascii_lowercase();
+        let near = |known: &&str| known.len() >= 4 && one_slip(lower.as_bytes(), known.as_bytes());
+        self.uses.keys().map(|known| &**known).filter(near).min()
     }
 
     /// What a parameter is used for, whatever its case; and the number in its name.
@@ -167,6 +187,29 @@ impl Profile {
         }
         let Some((pattern, number)) = numbered(name) else { return (&[], 0) };
         self.uses.get(pattern.as_str()).map_or((&[], 0), |uses| (uses, number))
+    }
+}
+
+/// Names that are longer are not compared.
+const NAME_BYTES_MAX: usize = 32;
+
+/// True when one letter is missing, too many, wrong, or two neighbours are swapped. Numbers must agree: `sub1` is not `sub2`.
+fn one_slip(one: &[u8], other: &[u8]) -> bool {
+    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    let same = short.iter().zip(long).take_while(|(left, right)| left == right).count();
+    let (short, long) = (&short[same..], &long[same..]);
+    let letters = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_alphabetic);
+    match (short, long) {
+        ([], [added]) => added.is_ascii_alphabetic(),
+        ([], _) => false,
+        (short, [added, rest @ ..]) if short.len() == rest.len() => {
+            short == rest && added.is_ascii_alphabetic()
+        }
+        ([left, short @ ..], [right, long @ ..]) if short == long => letters(&[*left, *right]),
+        ([a, b, short @ ..], [c, d, long @ ..]) => {
+            short == long && (a, b) == (d, c) && letters(&[*a, *b])
+        }
+        _ => false,
     }
 }
 
@@ -212,6 +255,31 @@ fn numbered(name: &str) -> Option<(String, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_is_told_from_another_name() {
+        let slip = |one: &str, other: &str| one_slip(one.as_bytes(), other.as_bytes());
+        for (one, other) in [
+            ("amout", "amount"),
+            ("payuot", "payout"),
+            ("cilckid", "clickid"),
+            ("currencys", "currency"),
+            ("sattus", "status"),
+            ("stetus", "status"),
+        ] {
+            assert!(slip(one, other) && slip(other, one), "{one} {other}");
+        }
+        for (one, other) in [
+            ("amount", "amount"),
+            ("sub1", "sub2"),
+            ("adv1", "adv"),
+            ("payout", "amount"),
+            ("order", "ordered"),
+            ("tid", "cid1"),
+        ] {
+            assert!(!slip(one, other) && !slip(other, one), "{one} {other}");
+        }
+    }
 
     #[test]
     fn numbers_in_names_are_told_from_names() {

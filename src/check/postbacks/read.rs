@@ -20,6 +20,9 @@ use crate::money::{Amount, Currency};
 /// Lines of one order; more are not read.
 const ITEMS_MAX: usize = 100;
 
+/// Names that the profile doesn't know, of which one may be a slip.
+const UNKNOWN_MAX: usize = 8;
+
 /// Words such as events, coupons and statuses are cut here.
 const WORD_BYTES_MAX: usize = 64;
 
@@ -93,6 +96,8 @@ struct Gathered<'a> {
     event_flag: &'a str,
     /// Money that came twice with different values.
     torn: Vec<Role>,
+    /// Names that the profile doesn't know.
+    unknown: Vec<&'a str>,
 }
 
 /// Reads parameters. `currency` is what the installation says, where they don't.
@@ -109,7 +114,8 @@ pub fn read<'a>(
     for (name, value) in fields {
         reading.take(profile, name, value.trim(), &mut gathered);
     }
-    reading.require(profile)?;
+    reading.find_slips(profile, &gathered);
+    reading.require(profile, fields)?;
     reading.settle_currency(profile, currency);
     reading.settle_status(profile, &gathered);
     reading.settle_items(profile, &gathered);
@@ -143,6 +149,8 @@ impl<'a> Reading<'a> {
         if uses.is_empty() {
             if is_personal(name, value) {
                 self.flags.set(Flag::PersonalInParameters);
+            } else if all.unknown.len() < UNKNOWN_MAX {
+                all.unknown.push(name);
             }
             return;
         }
@@ -203,29 +211,49 @@ impl<'a> Reading<'a> {
         self.subs.push((name, value));
     }
 
-    fn require(&self, profile: &Profile) -> Result<(), Refused> {
+    /// Names what nobody reads because a letter of its name is wrong: only where the right one is missing.
+    fn find_slips(&mut self, profile: &Profile, all: &Gathered<'a>) {
+        for name in &all.unknown {
+            let Some(near) = profile.nearly(name) else { continue };
+            let missing = |to: &Use| matches!(to, Use::Role(role, _) if self.get(*role).is_none());
+            if profile.uses(near).0.iter().any(missing) {
+                self.odd(Flag::ParameterMisspelt, name);
+            }
+        }
+    }
+
+    fn require(&self, profile: &Profile, fields: &[(String, String)]) -> Result<(), Refused> {
+        let roles = |name: &str, group: &[Role]| {
+            let uses = profile.uses(name).0.iter();
+            uses.into_iter().any(|to| matches!(to, Use::Role(role, _) if group.contains(role)))
+        };
         for group in &profile.required {
             if group.iter().any(|role| self.get(*role).is_some()) {
                 continue;
             }
             // A macro that nobody filled in explains more than that something is missing.
-            let unfilled = self.odd.iter().find(|(name, flag)| {
-                *flag == Flag::MacroUnexpanded.word()
-                    && profile
-                        .uses(name)
-                        .0
-                        .iter()
-                        .any(|to| matches!(to, Use::Role(role, _) if group.contains(role)))
-            });
-            return Err(match unfilled {
-                Some((name, _)) => {
-                    Refused { refusal: Refusal::MacroUnexpanded, about: (*name).to_owned() }
-                }
+            let unfilled = self
+                .odd
+                .iter()
+                .find(|(name, flag)| *flag == Flag::MacroUnexpanded.word() && roles(name, group));
+            if let Some((name, _)) = unfilled {
+                let about = name.to_ascii_lowercase();
+                return Err(Refused { refusal: Refusal::MacroUnexpanded, about });
+            }
+            // The one that came empty or misspelt, else those that could have come.
+            let slip = |(_, flag): &&(&str, &str)| *flag == Flag::ParameterMisspelt.word();
+            let misspelt = self.odd.iter().find(slip).map(|(name, _)| *name);
+            let empty =
+                fields.iter().map(|(name, _)| name.as_str()).find(|name| roles(name, group));
+            let about = match misspelt.or(empty) {
+                Some(name) => name.to_ascii_lowercase(),
                 None => {
-                    let words: Vec<&str> = group.iter().map(|role| role.word()).collect();
-                    Refused { refusal: Refusal::PostbackIncomplete, about: words.join(" or ") }
+                    let names = group.iter().map(|role| profile.name_of(*role));
+                    let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+                    names.join(" or ")
                 }
-            });
+            };
+            return Err(Refused { refusal: Refusal::PostbackIncomplete, about });
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ fn installed(profile: &str, secret: &str, lines: &str) -> (Installed, Registry) 
         entry: registry.postbacks().next().unwrap().clone(),
         profile: profiles.get(profile).unwrap().clone(),
         secrets: secret.lines().map(sign::Secret::new).collect(),
-        window_days: 30,
+        terms: crate::check::fraud::Terms { window_days: 30, soon_ms: 15_000 },
     };
     (installed, registry)
 }

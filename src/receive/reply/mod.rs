@@ -32,6 +32,9 @@ pub const RECEIPT: HeaderName = HeaderName::from_static("leadtrail-receipt");
 /// The header with a refusal's reference, which `GET /receipt/{reference}` proves.
 pub const REFUSAL: HeaderName = HeaderName::from_static("leadtrail-refusal");
 
+/// The header that names the parameter which a postback was refused for.
+pub const PARAMETER: HeaderName = HeaderName::from_static("leadtrail-parameter");
+
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// One transparent pixel, 43 bytes: GIF89a, two colours, the first of them transparent.

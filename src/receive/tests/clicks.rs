@@ -174,3 +174,24 @@ async fn a_form_on_the_same_browser_and_day_has_the_clicks_hash() {
     assert_ne!(events[0].day_hash, events[2].day_hash);
     assert_eq!(events[1].visitor, crate::ids::VisitorId::from_day_hash(events[0].day_hash));
 }
+
+#[tokio::test]
+async fn an_affiliate_link_that_a_page_embeds_is_flagged_and_leads_on() {
+    let running = start(|_| {}).await;
+    let path = "/a/blogger/spring";
+    for headers in [
+        &["sec-fetch-dest: image", "sec-fetch-mode: no-cors"][..],
+        &["sec-fetch-dest: document", "sec-fetch-mode: navigate"],
+        &["sec-fetch-dest: document", "sec-fetch-mode: navigate", "sec-fetch-user: ?1"],
+        &["sec-fetch-dest: document", "sec-fetch-mode: navigate", "sec-purpose: prefetch"],
+    ] {
+        assert_eq!(running.get(path, headers).await.status, 302);
+    }
+    // A link of our own earns nobody a payout.
+    assert_eq!(running.get("/c/summer", &["sec-fetch-dest: image"]).await.status, 302);
+    let flags: Vec<_> = running.events().into_iter().map(|event| event.flags).collect();
+    let none: [String; 0] = [];
+    assert_eq!(flags[0], ["click_embedded"]);
+    assert_eq!(flags[1], ["click_not_activated"]);
+    assert!(flags[2..].iter().all(|flags| *flags == none), "{flags:?}");
+}

@@ -110,7 +110,7 @@ async fn a_conversion_follows_its_click_and_stays_pending() {
         (worth.currency.unwrap().as_str(), events[1].promotion.offer.as_str()),
         ("EUR", "spring")
     );
-    assert_eq!(events[1].flags, ["amount_of_offer"]);
+    assert_eq!(events[1].flags, ["amount_of_offer", "conversion_too_soon"]);
     assert_eq!((events[2].event_type, events[2].site.as_str()), (EventType::Conversion, "quiet"));
     assert_eq!(events[2].flags, ["click_id_not_ours"]);
     // Three sites: one that nothing tells is not guessed.

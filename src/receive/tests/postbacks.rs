@@ -51,6 +51,28 @@ async fn what_is_refused_is_never_called_ok_and_leaves_nothing() {
         let answer = running.get(&path, &[]).await;
         assert_eq!((answer.status, answer.text()), (status, words), "{path}");
         assert!(answer.header("leadtrail-receipt").is_none());
+        let reference = answer.header("leadtrail-refusal").unwrap();
+        let looked_up =
+            running.get(&format!("/receipt/{reference}"), &["accept: application/json"]).await;
+        assert!(
+            looked_up.text().contains(words.rsplit([' ', '=']).next().unwrap()),
+            "{}",
+            looked_up.text()
+        );
+    }
+    // What it is about is named, and never what it held.
+    for (query, parameter) in [
+        ("status=sale", "subid or tid"),
+        ("subid=&status=sale", "subid"),
+        ("subid=%7Bsubid%7D", "subid"),
+        ("sbuid=w8f2a", "sbuid"),
+    ] {
+        let answer = running.get(&format!("/postback/tracker/known-secret?{query}"), &[]).await;
+        assert_eq!(
+            (answer.status, answer.header("leadtrail-parameter")),
+            (400, Some(parameter)),
+            "{query}"
+        );
     }
     for path in ["/postback/nobody", "/postback/", "/postback"] {
         assert_eq!(running.get(path, &[]).await.status, 404, "{path}");
@@ -58,7 +80,7 @@ async fn what_is_refused_is_never_called_ok_and_leaves_nothing() {
     let answer = running.ask("PUT", "/postback/tracker", &[]).await;
     assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD, POST")));
     assert!(running.events().is_empty());
-    assert_eq!(running.counted("leadtrail_requests_refused_total", "kind=\"postback\""), 7);
+    assert_eq!(running.counted("leadtrail_requests_refused_total", "kind=\"postback\""), 11);
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ fn heading(report: ReportName) -> &'static str {
         ReportName::Ads => "Ads",
         ReportName::Affiliates => "Affiliates",
         ReportName::Leads => "Leads, newest first",
+        ReportName::Postbacks => "Postbacks",
+        ReportName::Fraud => "Signs of fraud",
         ReportName::Refusals => "Refused requests",
     }
 }

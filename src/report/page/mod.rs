@@ -25,7 +25,7 @@ use self::listener::Reply;
 use self::reply::{Kind, reply};
 use super::answer::Answer;
 use super::command::Format;
-use super::question::{BadQuestion, Known, Question, ReportName};
+use super::question::{BadQuestion, FraudLimits, Known, Question, ReportName};
 use super::table::Personal;
 use super::{ReportError, export};
 
@@ -57,6 +57,8 @@ pub struct App {
     pub sites: Vec<String>,
     /// `settle.click_window_days`, for the words above the tables.
     pub click_window_days: u32,
+    /// `[fraud]`.
+    pub fraud: FraudLimits,
     turns: Semaphore,
 }
 
@@ -67,14 +69,16 @@ impl App {
         hosts: Vec<String>,
         mut sites: Vec<String>,
         click_window_days: u32,
+        fraud: FraudLimits,
     ) -> Self {
         sites.sort();
-        Self { client, hosts, sites, click_window_days, turns: Semaphore::new(QUESTIONS_MAX) }
+        let turns = Semaphore::new(QUESTIONS_MAX);
+        Self { client, hosts, sites, click_window_days, fraud, turns }
     }
 
     fn known(&self) -> Known<'_> {
-        let Self { sites, click_window_days, .. } = self;
-        Known { sites, click_window_days: *click_window_days, now: Timestamp::now() }
+        let Self { ref sites, click_window_days, fraud, .. } = *self;
+        Known { sites, click_window_days, fraud, now: Timestamp::now() }
     }
 }
 
@@ -136,12 +140,15 @@ async fn report_page(app: &App, query: &str) -> Reply {
             ask(app, ReportName::Ads, &link, Some(PAGE_ROWS_MAX)),
             ask(app, ReportName::Affiliates, &link, Some(PAGE_ROWS_MAX)),
             ask(app, ReportName::Leads, &link, Some(PAGE_ROWS_MAX)),
+            ask(app, ReportName::Postbacks, &link, Some(PAGE_ROWS_MAX)),
+            ask(app, ReportName::Fraud, &link, Some(PAGE_ROWS_MAX)),
             ask(app, ReportName::Refusals, &link, Some(PAGE_ROWS_MAX)),
         )
     };
     match asked.await {
-        Ok((ads, affiliates, leads, refusals)) => {
-            let page = html::reports(&[ads, affiliates, leads, refusals], &link, &app.sites);
+        Ok((ads, affiliates, leads, postbacks, fraud, refusals)) => {
+            let answers = [ads, affiliates, leads, postbacks, fraud, refusals];
+            let page = html::reports(&answers, &link, &app.sites);
             reply(StatusCode::OK, Kind::Html, page)
         }
         Err(Trouble::Bad(bad)) => bad_page(&good(app, ReportName::Ads, &link, &bad), &bad),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clickhouse::Client;
 use jiff::Timestamp;
 use leadtrail::report::Question;
-use leadtrail::report::question::{Asked, Known, ReportName};
+use leadtrail::report::question::{Asked, FraudLimits, Known, ReportName};
 use leadtrail::store::schema::{Dialect, apply};
 
 use crate::env::warehouse::{Database, Warehouse};
@@ -15,6 +15,14 @@ pub const NOON: &str = "2026-11-11 12:00:00";
 
 /// That day.
 pub const DAY: &str = "2026-11-11";
+
+/// What many clicks are held to.
+pub const FRAUD: FraudLimits = FraudLimits {
+    clicks_min: 5,
+    clicks_per_conversion_max: 4,
+    address_conversions_max: 2,
+    address_clicks_max: 3,
+};
 
 /// The sites that questions may name.
 pub fn sites() -> Vec<String> {
@@ -108,6 +116,7 @@ pub async fn joined(client: &Client, at: &str, joined: &[Joined<'_>]) {
 pub fn days(report: ReportName, from: &str, to: &str) -> Question {
     let asked = Asked { from, to, ..Asked::default() };
     let sites = sites();
-    let known = Known { sites: &sites, click_window_days: 30, now: Timestamp::now() };
+    let now = Timestamp::now();
+    let known = Known { sites: &sites, click_window_days: 30, fraud: FRAUD, now };
     Question::parse(report, &asked, &known).unwrap()
 }

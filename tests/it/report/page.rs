@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::facts::{NOON, conversions, insert, joined, sites, tables, touches};
+use super::facts::{FRAUD, NOON, conversions, insert, joined, sites, tables, touches};
 use super::http::{get, send};
 
 const HOST: &str = "reports.example:8081";
@@ -29,7 +29,7 @@ async fn start(client: Client) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    let app = Arc::new(App::new(client, vec![HOST.to_owned()], sites(), 30));
+    let app = Arc::new(App::new(client, vec![HOST.to_owned()], sites(), 30, FRAUD));
     let task = tokio::spawn(serve(listener, app, stopped));
     Running { address, stop, task }
 }
@@ -248,7 +248,7 @@ async fn a_full_page_stays_small() {
     let running = start(client.clone()).await;
     let page = get(running.address, HOST, "/?from=2026-11-11").await;
     assert_eq!(page.status, 200);
-    assert_eq!(page.body.matches("<tr>").count(), 3 + 3 * 50 + 2);
+    assert_eq!(page.body.matches("<tr>").count(), 4 + 4 * 50 + 2);
     assert!(page.body.contains("50 rows of 300") && page.body.contains("50 rows of 3000"));
     let style = get(running.address, HOST, "/page.css").await;
     let bytes = page.body.len() + style.body.len();
