@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::access::arguments::{KeyCommand, UserCommand};
 use crate::deliver::command::WebhookCommand;
 use crate::links::arguments::LinkCommand;
 use crate::quarantine::QuarantineCommand;
@@ -55,6 +56,12 @@ pub enum Command {
     /// Make, change, sign and switch off links.
     #[command(subcommand)]
     Link(LinkCommand),
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Make users who sign in to the app page, and let them in no more.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Ask what forms mean.
     #[command(subcommand)]
     Form(FormCommand),

@@ -21,6 +21,7 @@
 //! event is then in ClickHouse exactly once, or in the dead letters with its reason.
 
 // What every stage speaks of.
+pub mod access;
 pub mod config;
 pub mod decision;
 pub mod event;

@@ -12,7 +12,7 @@ use leadtrail::config::Config;
 use leadtrail::receive::explain::Knowledge;
 use leadtrail::service::{self, Installation, Role};
 use leadtrail::store::{self, engine};
-use leadtrail::{deliver, links, quarantine, report, sql_shell, telemetry};
+use leadtrail::{access, deliver, links, quarantine, report, sql_shell, telemetry};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -76,6 +76,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(block_on(sql_shell::run(&query, warehouse.client()))?)
         }
         Command::Link(command) => links::command::run(&command, &Installation::open(config)?),
+        Command::Key(command) => access::command::key(&command, &Installation::open(config)?),
+        Command::User(command) => access::command::user(&command, &Installation::open(config)?),
         Command::Form(FormCommand::Explain { show_values }) => explain_form(config, show_values),
         Command::Config(ConfigCommand::Dialects { dialect }) => {
             let known = dialects::Dialects::load(&config.dialects_dir)?;

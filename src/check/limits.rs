@@ -272,6 +272,8 @@ mod tests {
             site_burst: 60_000_000,
             global_per_minute: 60_000_000,
             global_burst: 60_000_000,
+            key_per_minute: 60,
+            key_burst: 60,
         })
     }
 
@@ -363,6 +365,8 @@ mod tests {
             site_burst: 1,
             global_per_minute: 60,
             global_burst: 6,
+            key_per_minute: 60,
+            key_burst: 60,
         });
         assert!(limits.site("shop").is_within());
         assert_eq!(limits.site("shop").policy, Policy::Site);

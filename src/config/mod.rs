@@ -86,11 +86,14 @@ sections! {
         name_bytes_max: usize, value_bytes_max: usize,
         drain_ms: u64, refusals_interval_s: u64, redirect_wait_ms: u64, threads: usize,
     }
-    App { listen: SocketAddr, hosts: Vec<String> }
+    App {
+        listen: SocketAddr, hosts: Vec<String>, https: bool, open: bool, session_hours: u32, sign_ins_per_minute: u32,
+        events_per_request: usize, body_bytes_max: usize,
+    }
     Ops { listen: SocketAddr, hosts: Vec<String> }
     Limits {
         address_per_minute: u32, address_burst: u32, form_per_minute: u32, form_burst: u32, site_per_minute: u32, site_burst: u32,
-        global_per_minute: u32, global_burst: u32,
+        global_per_minute: u32, global_burst: u32, key_per_minute: u32, key_burst: u32,
     }
     Spam {
         hold_score: u32, rendered_min_ms: i64, rendered_max_hours: i64, repeats_per_hour: u32, posts_per_minute: u32, links_free: u32,
@@ -105,7 +108,8 @@ sections! {
     Log { home: Home }
     Journal { bytes_max: u64, segment_bytes: u64, keep_hours: u64, redirect_wait_ms: u64 }
     Kafka {
-        brokers: String, topic: String, settle_topic: String, shared_topic: String, links_topic: String, group: String, partitions: i32,
+        brokers: String, topic: String, settle_topic: String, shared_topic: String, links_topic: String, access_topic: String,
+        group: String, partitions: i32,
         replication: i32, answer_deadline_ms: u64, linger_ms: u64, properties: Vec<String>,
     }
     Consumer { batch_rows_max: usize, batch_bytes_max: usize, batch_age_ms: u64, ops_listen: SocketAddr }
@@ -187,6 +191,12 @@ impl Config {
             ("limits.site_burst", u64::from(self.limits.site_burst)),
             ("limits.global_per_minute", u64::from(self.limits.global_per_minute)),
             ("limits.global_burst", u64::from(self.limits.global_burst)),
+            ("limits.key_per_minute", u64::from(self.limits.key_per_minute)),
+            ("limits.key_burst", u64::from(self.limits.key_burst)),
+            ("app.session_hours", u64::from(self.app.session_hours)),
+            ("app.sign_ins_per_minute", u64::from(self.app.sign_ins_per_minute)),
+            ("app.events_per_request", self.app.events_per_request as u64),
+            ("app.body_bytes_max", self.app.body_bytes_max as u64),
             ("consumer.batch_rows_max", self.consumer.batch_rows_max as u64),
             ("settle.interval_ms", self.settle.interval_ms),
             ("deliver.retry_first_ms", self.deliver.retry_first_ms),
@@ -200,6 +210,11 @@ impl Config {
         if self.consumer.batch_rows_max > 50_000 {
             return Err(wrong(
                 "config: consumer.batch_rows_max is over 50000: an insert would no longer be one block",
+            ));
+        }
+        if self.limits.key_burst < u32::try_from(self.app.events_per_request).unwrap_or(u32::MAX) {
+            return Err(wrong(
+                "config: limits.key_burst is less than app.events_per_request: a full batch would never pass",
             ));
         }
         url::Url::parse(&self.edge.public_url)

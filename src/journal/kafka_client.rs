@@ -72,9 +72,12 @@ pub async fn ensure_topics(settings: &Kafka) -> Result<(), KafkaError> {
     let links = NewTopic::new(&settings.links_topic, 1, replication())
         .set("min.insync.replicas", in_sync)
         .set("cleanup.policy", "compact");
+    let access = NewTopic::new(&settings.access_topic, 1, replication())
+        .set("min.insync.replicas", in_sync)
+        .set("cleanup.policy", "compact");
     let options =
         AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
-    for outcome in admin.create_topics(&[events, settle, shared, links], &options).await? {
+    for outcome in admin.create_topics(&[events, settle, shared, links, access], &options).await? {
         match outcome {
             Ok(name) => tracing::info!(topic = name, "topic made"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}

@@ -80,6 +80,8 @@ pub struct KeySet {
     pub unsubscribe: [u8; 32],
     /// For the time at which a form was rendered.
     pub rendered: [u8; 32],
+    /// For the sessions of people who sign in.
+    pub session: [u8; 32],
     /// For what the operator's own commands ask a running process to record.
     pub order: [u8; 32],
 }
@@ -96,6 +98,7 @@ impl KeySet {
             link: key("leadtrail 2026-11 link token mac"),
             unsubscribe: key("leadtrail 2026-11 unsubscribe mac"),
             rendered: key("leadtrail 2026-11 form rendered mac"),
+            session: key("leadtrail 2026-11 session mac"),
             order: key("leadtrail 2026-11 operator order mac"),
         }
     }
@@ -234,7 +237,8 @@ fn random_key() -> [u8; 32] {
     key
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         use std::fmt::Write;
         write!(text, "{byte:02x}").expect("writing to a String cannot fail");
@@ -242,7 +246,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+/// Reads 64 hexadecimal digits.
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.is_ascii() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The file of links: changes, line by line, each batch ended by a line that makes it count.
+//! A file of what commands make, such as links: changes, line by line, each batch ended by a line that makes it count.
 //!
 //! In: batches of changes. Out: the same, to whoever reads. Refuses: a second writer; lines whose check sum is wrong. Promises: a batch
 //! counts whole or not at all, whatever dies in the middle; what [`Batch::commit`] confirmed is fsynced; a reader holds one line in
@@ -30,7 +30,7 @@ const COMMIT: &[u8] = b"{\"commit\":";
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The system said no.
-    #[error("links: cannot {action} {path:?}: {source}")]
+    #[error("cannot {action} {path:?}: {source}")]
     System {
         /// What was tried.
         action: &'static str,
@@ -40,10 +40,10 @@ pub enum FileError {
         source: io::Error,
     },
     /// Another command or edge writes.
-    #[error("links: another command is writing {0:?}; try again when it is done")]
+    #[error("another command is writing {0:?}; try again when it is done")]
     Busy(PathBuf),
     /// Bytes that we did not write.
-    #[error("links: {path:?} is damaged at byte {at}; restore it from a backup, or cut it there")]
+    #[error("{path:?} is damaged at byte {at}; restore it from a backup, or cut it there")]
     Damaged {
         /// Which file.
         path: PathBuf,

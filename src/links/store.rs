@@ -40,7 +40,7 @@ impl Store {
         let store = match config.log.home {
             Home::Disk => Self::File(Writer::open(file::path(&config.data_dir))?),
             Home::Kafka => Self::Topic(Box::new(
-                Topic::open(&config.kafka).context("cannot write links to kafka")?,
+                Topic::open(&config.kafka, topic::LINKS).context("cannot write links to kafka")?,
             )),
         };
         let book = load(config)?;

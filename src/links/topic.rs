@@ -1,6 +1,6 @@
-//! The topic of links: compacted, one record a key, and each edge's mirror of it.
+//! A topic of what commands make: compacted, one record a key, and each process' mirror of it. Links have one, keys and users another.
 //!
-//! In: changes, in transactions. Out: the same, committed ones only, in a file that the edge follows. Refuses: nothing by itself. Promises: a
+//! In: changes, in transactions. Out: the same, committed ones only, in a file that the process follows. Refuses: nothing by itself. Promises: a
 //! batch counts whole or not at all; of two commands at once the later one fences the earlier one off before it reads; an edge that
 //! starts while the brokers are away has its mirror.
 
@@ -40,10 +40,27 @@ const MIRROR_CHANGES: usize = 10_000;
 /// The pause before the mirror is taken up anew.
 const PAUSE: Duration = Duration::from_secs(1);
 
-fn consumer(settings: &Kafka, from: Offset) -> Result<BaseConsumer, KafkaError> {
+/// Which of the topics.
+#[derive(Clone, Copy, Debug)]
+pub struct Ledger {
+    topic: fn(&Kafka) -> &str,
+    word: &'static str,
+}
+
+/// Registered links and kill-switches.
+pub const LINKS: Ledger = Ledger { topic: |settings| &settings.links_topic, word: "links" };
+
+/// Keys and users.
+pub const ACCESS: Ledger = Ledger { topic: |settings| &settings.access_topic, word: "access" };
+
+fn consumer(
+    settings: &Kafka,
+    ledger: Ledger,
+    from: Offset,
+) -> Result<BaseConsumer, KafkaError> {
     let consumer: BaseConsumer = client_config(settings)
         // Without a group: every process reads all of it.
-        .set("group.id", format!("{}-links", settings.group))
+        .set("group.id", format!("{}-{}", settings.group, ledger.word))
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
@@ -52,31 +69,48 @@ fn consumer(settings: &Kafka, from: Offset) -> Result<BaseConsumer, KafkaError> 
         .set("fetch.wait.max.ms", "100")
         .create()?;
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&settings.links_topic, 0, from)?;
+    list.add_partition_offset((ledger.topic)(settings), 0, from)?;
     consumer.assign(&list)?;
     Ok(consumer)
 }
 
-/// Reads the topic to its end.
+/// Reads the links to their end.
+///
+/// # Errors
+/// When the brokers don't give them.
+pub fn load(settings: &Kafka) -> Result<Book, KafkaError> {
+    let mut book = Book::default();
+    read(settings, LINKS, |line| {
+        let Ok(change) = serde_json::from_slice::<Change<'_>>(line) else {
+            tracing::error!("a record of the links is none");
+            return;
+        };
+        if let Err(error) = book.apply(&change) {
+            tracing::error!(%error, "a change of the links is left out");
+        }
+    })?;
+    Ok(book)
+}
+
+/// Reads a topic to its end.
 ///
 /// # Errors
 /// When the brokers don't give it.
-pub fn load(settings: &Kafka) -> Result<Book, KafkaError> {
-    let mut book = Book::default();
-    let consumer = consumer(settings, Offset::Beginning)?;
+pub fn read(
+    settings: &Kafka,
+    ledger: Ledger,
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), KafkaError> {
+    let consumer = consumer(settings, ledger, Offset::Beginning)?;
     let deadline = Instant::now() + READ_MAX;
     while Instant::now() < deadline {
         let message = match consumer.poll(POLL) {
             None => continue,
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(book),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
             Some(message) => message?,
         };
-        let Some(Ok(change)) = message.payload().map(serde_json::from_slice::<Change<'_>>) else {
-            tracing::error!(offset = message.offset(), "a record of the links is none");
-            continue;
-        };
-        if let Err(error) = book.apply(&change) {
-            tracing::error!(%error, offset = message.offset(), "a change of the links is left out");
+        if let Some(line) = message.payload() {
+            each(line);
         }
     }
     Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
@@ -93,14 +127,14 @@ impl Topic {
     ///
     /// # Errors
     /// When the brokers don't answer.
-    pub fn open(settings: &Kafka) -> Result<Self, KafkaError> {
+    pub fn open(settings: &Kafka, ledger: Ledger) -> Result<Self, KafkaError> {
         let producer: BaseProducer = client_config(settings)
             .set("acks", "all")
-            .set("transactional.id", format!("{}-links", settings.group))
+            .set("transactional.id", format!("{}-{}", settings.group, ledger.word))
             .set("transaction.timeout.ms", TRANSACTION_MS)
             .create()?;
         producer.init_transactions(REQUEST)?;
-        Ok(Self { producer, name: settings.links_topic.clone() })
+        Ok(Self { producer, name: (ledger.topic)(settings).to_owned() })
     }
 
     /// Begins a transaction.
@@ -125,9 +159,16 @@ impl Batch<'_> {
     /// # Errors
     /// When it can't be sent.
     pub fn put(&mut self, change: &Change<'_>) -> Result<(), KafkaError> {
-        let (key, json) = (change.key(), change.to_json());
+        self.put_record(&change.key(), &change.to_json())
+    }
+
+    /// Adds a record: the latest of a key counts.
+    ///
+    /// # Errors
+    /// When it can't be sent.
+    pub fn put_record(&mut self, key: &str, json: &[u8]) -> Result<(), KafkaError> {
         let record = BaseRecord::<str, [u8]>::to(&self.topic.name).partition(0);
-        let mut record = record.key(&key).payload(&json);
+        let mut record = record.key(key).payload(json);
         let deadline = Instant::now() + REQUEST;
         loop {
             match self.topic.producer.send(record) {
@@ -165,14 +206,21 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// Mirrors the topic into the edge's file until the stop. `level` turns true once the end was reached. Blocks: give it a thread.
-pub fn mirror(settings: &Kafka, path: &Path, level: &Arc<AtomicBool>, stop: &Stop) {
+/// Mirrors a topic into this process' file until the stop. `level` turns true once the end was reached. Blocks: give it a thread.
+pub fn mirror(
+    settings: &Kafka,
+    ledger: Ledger,
+    path: &Path,
+    level: &Arc<AtomicBool>,
+    stop: &Stop,
+) {
     let mut told = String::new();
     while !stop.is_stopped() {
-        if let Err(error) = mirror_once(settings, path.to_owned(), level, stop) {
+        if let Err(error) = mirror_once(settings, ledger, path.to_owned(), level, stop) {
             let words = error.to_string();
             if words != told {
-                tracing::warn!(%error, topic = settings.links_topic, "links can't be followed; what is known stays");
+                let topic = (ledger.topic)(settings);
+                tracing::warn!(%error, topic, "the topic can't be followed; what is known stays");
                 told = words;
             }
             std::thread::sleep(PAUSE);
@@ -190,6 +238,7 @@ enum MirrorError {
 
 fn mirror_once(
     settings: &Kafka,
+    ledger: Ledger,
     path: PathBuf,
     level: &AtomicBool,
     stop: &Stop,
@@ -198,13 +247,13 @@ fn mirror_once(
     let mut reader = Reader::new(path);
     reader.look()?;
     let mut next = reader.commit.next;
-    let watch = consumer(settings, Offset::Beginning)?;
-    let (low, high) = watch.fetch_watermarks(&settings.links_topic, 0, REQUEST)?;
+    let watch = consumer(settings, ledger, Offset::Beginning)?;
+    let (low, high) = watch.fetch_watermarks((ledger.topic)(settings), 0, REQUEST)?;
     drop(watch);
     // A topic that is shorter than what we have of it was made anew.
     let mut anew = next == 0 || next > high || next < low;
     let from = if anew { Offset::Beginning } else { Offset::Offset(next) };
-    let consumer = consumer(settings, from)?;
+    let consumer = consumer(settings, ledger, from)?;
     let mut lines: Vec<Vec<u8>> = Vec::new();
     while !stop.is_stopped() {
         let at_end = match consumer.poll(POLL) {

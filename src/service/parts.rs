@@ -32,6 +32,7 @@ use crate::enrich::spam::Judge;
 use crate::ids::now_millis;
 use crate::journal::{Journal, kafka_client};
 use crate::keys::{DailySalt, Keys};
+use crate::links::topic::LINKS;
 use crate::links::{self, follow::Follower};
 use crate::ops::{self, Check, Recorder};
 use crate::receive::{self, Drained};
@@ -187,7 +188,7 @@ fn follow_links(config: &Config) -> Result<(Follower, Stopper)> {
         let (settings, mirrored, reached) = (config.kafka.clone(), path.clone(), level.clone());
         std::thread::Builder::new()
             .name("links-mirror".to_owned())
-            .spawn(move || links::topic::mirror(&settings, &mirrored, &reached, &stop))
+            .spawn(move || links::topic::mirror(&settings, LINKS, &mirrored, &reached, &stop))
             .context("cannot start the thread that follows the links")?;
         tokio::task::block_in_place(|| {
             let deadline = Instant::now() + LINKS_WAIT;
