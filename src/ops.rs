@@ -69,6 +69,18 @@ impl Collector for ReadyMetric {
 /// Where the operator's command sends its decisions.
 pub const DECISIONS_PATH: &str = "/decisions";
 
+/// Where an app of its own sends its events.
+pub const EVENTS_PATH: &str = "/events";
+
+/// What is asked of a process that writes the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// To record a decision.
+    Decision,
+    /// To record events that the app of this machine took.
+    Events,
+}
+
 /// The header with the signature over the body. A page in somebody's browser can neither make it nor send it.
 pub const SIGNATURE_HEADER: &str = "leadtrail-signature";
 
@@ -81,8 +93,8 @@ const DECISION_WITHIN: Duration = Duration::from_secs(10);
 /// What recording a decision gives: a status and words.
 pub type Recorded = Pin<Box<dyn Future<Output = (StatusCode, String)> + Send>>;
 
-/// Records a decision, from its signature and body.
-pub type Recorder = Box<dyn Fn(String, Bytes) -> Recorded + Send + Sync>;
+/// Records what is ordered, from its signature and body.
+pub type Recorder = Box<dyn Fn(Order, String, Bytes) -> Recorded + Send + Sync>;
 
 /// What the ops listener shows.
 pub struct Ops {
@@ -163,8 +175,13 @@ async fn answer(ops: &Ops, request: Request<Incoming>) -> Reply {
             "host not listed in ops.hosts\n",
         );
     }
-    if let (DECISIONS_PATH, Some(recorder)) = (request.uri().path(), &ops.recorder) {
-        return decide(recorder, request).await;
+    let order = match request.uri().path() {
+        DECISIONS_PATH => Some(Order::Decision),
+        EVENTS_PATH => Some(Order::Events),
+        _ => None,
+    };
+    if let (Some(order), Some(recorder)) = (order, &ops.recorder) {
+        return record(recorder, order, request).await;
     }
     let paths = ["/live", "/ready", "/metrics"];
     if !paths.contains(&request.uri().path()) {
@@ -182,8 +199,8 @@ async fn answer(ops: &Ops, request: Request<Incoming>) -> Reply {
     }
 }
 
-/// Reads a decision and has it recorded.
-async fn decide(recorder: &Recorder, request: Request<Incoming>) -> Reply {
+/// Reads an order and has it recorded.
+async fn record(recorder: &Recorder, order: Order, request: Request<Incoming>) -> Reply {
     if *request.method() != Method::POST {
         let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "POST\n");
         reply.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
@@ -198,7 +215,7 @@ async fn decide(recorder: &Recorder, request: Request<Incoming>) -> Reply {
     let Ok(Ok(body)) = tokio::time::timeout(DECISION_WITHIN, body).await else {
         return text(StatusCode::BAD_REQUEST, "text/plain", "the body is too large or too slow\n");
     };
-    let (status, words) = recorder(signature, body.to_bytes()).await;
+    let (status, words) = recorder(order, signature, body.to_bytes()).await;
     text(status, "text/plain", format!("{words}\n"))
 }
 

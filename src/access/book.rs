@@ -140,7 +140,8 @@ impl Access {
     }
 
     fn limiter(&self, key: &Key) -> Arc<Limiter> {
-        let limit = KeyLimit { per_minute: key.per_minute.unwrap_or(self.limit.per_minute), ..self.limit };
+        let limit =
+            KeyLimit { per_minute: key.per_minute.unwrap_or(self.limit.per_minute), ..self.limit };
         let known = self.limiters.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, limiter)) = known.get(&key.id)
             && of.per_minute == limit.per_minute

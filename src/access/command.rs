@@ -28,7 +28,10 @@ fn say(text: &str) {
     println!("{text}");
 }
 
-#[expect(clippy::print_stderr, reason = "words beside a secret, which stands alone on standard output")]
+#[expect(
+    clippy::print_stderr,
+    reason = "words beside a secret, which stands alone on standard output"
+)]
 fn tell(text: &str) {
     eprintln!("{text}");
 }
@@ -52,7 +55,8 @@ pub fn key(command: &KeyCommand, installation: &Installation) -> Result<ExitCode
                 made_ms: now_millis(),
                 revoked_ms: None,
             };
-            let about = format!("key {} made: role {}, {}", key.id, key.role.word(), of_sites(&key));
+            let about =
+                format!("key {} made: role {}, {}", key.id, key.role.word(), of_sites(&key));
             store::change(config, |_| Ok(((), Change::Key(key))))?;
             say(&fresh.text);
             tell(&about);
@@ -73,7 +77,8 @@ pub fn key(command: &KeyCommand, installation: &Installation) -> Result<ExitCode
                     of_sites(key),
                     own.to_string(),
                     time(key.made_ms),
-                    key.revoked_ms.map_or_else(|| "good".to_owned(), |at| format!("revoked {}", time(at))),
+                    key.revoked_ms
+                        .map_or_else(|| "good".to_owned(), |at| format!("revoked {}", time(at))),
                 ]);
             }
             say(&table.to_string());
@@ -87,7 +92,9 @@ pub fn key(command: &KeyCommand, installation: &Installation) -> Result<ExitCode
                 let revoked_ms = key.revoked_ms.or_else(|| Some(now_millis()));
                 Ok((key.name.clone(), Change::Key(Key { revoked_ms, ..key.clone() })))
             })?;
-            say(&format!("key {id} ({found}) is revoked; running apps refuse it within a second or so"));
+            say(&format!(
+                "key {id} ({found}) is revoked; running apps refuse it within a second or so"
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -96,7 +103,9 @@ pub fn key(command: &KeyCommand, installation: &Installation) -> Result<ExitCode
 fn key_name(name: &str) -> Result<String> {
     let plain = !name.trim().is_empty() && !name.chars().any(char::is_control);
     if !plain || name.chars().count() > KEY_NAME_CHARACTERS_MAX {
-        bail!("--name takes 1 to {KEY_NAME_CHARACTERS_MAX} characters in one line, such as \"web shop\"");
+        bail!(
+            "--name takes 1 to {KEY_NAME_CHARACTERS_MAX} characters in one line, such as \"web shop\""
+        );
     }
     Ok(name.trim().to_owned())
 }
@@ -105,7 +114,10 @@ fn key_name(name: &str) -> Result<String> {
 fn sites(wish: &NewKey, installation: &Installation) -> Result<Vec<String>> {
     let registry = &installation.registry;
     if !wish.role.sends() && !wish.sites.is_empty() {
-        bail!("--site is for keys that send events; a {} reads the reports of every site", wish.role.word());
+        bail!(
+            "--site is for keys that send events; a {} reads the reports of every site",
+            wish.role.word()
+        );
     }
     for name in &wish.sites {
         if registry.site(name).is_none() {
@@ -114,7 +126,9 @@ fn sites(wish: &NewKey, installation: &Installation) -> Result<Vec<String>> {
         }
     }
     match registry.only_site() {
-        _ if wish.all_sites || !wish.role.sends() || !wish.sites.is_empty() => Ok(wish.sites.clone()),
+        _ if wish.all_sites || !wish.role.sends() || !wish.sites.is_empty() => {
+            Ok(wish.sites.clone())
+        }
         Some(site) => Ok(vec![site.name.clone()]),
         None => bail!("there are several sites: say --site NAME, or --all-sites"),
     }
@@ -133,7 +147,8 @@ fn table(heads: &[&str]) -> Table {
 }
 
 fn time(at_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(at_ms).map_or_else(|_| String::new(), |at| at.strftime("%F %H:%M UTC").to_string())
+    jiff::Timestamp::from_millisecond(at_ms)
+        .map_or_else(|_| String::new(), |at| at.strftime("%F %H:%M UTC").to_string())
 }
 
 /// Does something with users.
@@ -151,11 +166,20 @@ pub fn user(command: &UserCommand, installation: &Installation) -> Result<ExitCo
             let (made, password) = new_password(*password_stdin)?;
             store::change(config, |book| {
                 if book.user(name).is_some() {
-                    bail!("user `{name}` is there already; a new password: leadtrail user password {name}")
+                    bail!(
+                        "user `{name}` is there already; a new password: leadtrail user password {name}"
+                    )
                 }
                 let now = now_millis();
                 let (name, role) = (name.clone(), *role);
-                let user = User { name, role, password, made_ms: now, sessions_from_ms: now, disabled: false };
+                let user = User {
+                    name,
+                    role,
+                    password,
+                    made_ms: now,
+                    sessions_from_ms: now,
+                    disabled: false,
+                };
                 Ok(((), Change::User(user)))
             })?;
             tell(&format!("user {name} made: role {}", role.word()));
@@ -193,9 +217,12 @@ pub fn user(command: &UserCommand, installation: &Installation) -> Result<ExitCo
 
 /// Names appear in log lines: they are plain, and no e-mail addresses.
 fn user_name(name: &str) -> Result<()> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
     if name.is_empty() || name.len() > USER_NAME_BYTES_MAX || !name.bytes().all(plain) {
-        bail!("a user's name has 1 to {USER_NAME_BYTES_MAX} lower case letters, digits, dots and hyphens, such as ada.l");
+        bail!(
+            "a user's name has 1 to {USER_NAME_BYTES_MAX} lower case letters, digits, dots and hyphens, such as ada.l"
+        );
     }
     Ok(())
 }

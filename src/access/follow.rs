@@ -30,7 +30,10 @@ pub fn apply(book: &mut Book, line: &[u8]) {
         }
         Err(error) => {
             let column = error.column();
-            tracing::error!(column, "a record of the keys is none that this version reads; upgrade leadtrail");
+            tracing::error!(
+                column,
+                "a record of the keys is none that this version reads; upgrade leadtrail"
+            );
         }
     }
 }

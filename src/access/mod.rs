@@ -10,6 +10,7 @@ pub mod arguments;
 pub mod book;
 pub mod command;
 pub mod follow;
+pub mod gate;
 pub mod password;
 pub mod record;
 pub mod secret;

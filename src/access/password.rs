@@ -84,7 +84,11 @@ impl Checker {
     ///
     /// # Errors
     /// [`PasswordError::Busy`] when the turn does not come in time.
-    pub async fn check(&self, kept: Option<String>, password: String) -> Result<bool, PasswordError> {
+    pub async fn check(
+        &self,
+        kept: Option<String>,
+        password: String,
+    ) -> Result<bool, PasswordError> {
         let turn = tokio::time::timeout(TURN_MAX, self.turns.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| PasswordError::Busy)?.map_err(|_| PasswordError::Busy)?;
         let nobody = self.nobody.clone();

@@ -34,10 +34,7 @@ pub fn load(config: &Config) -> Result<Book> {
 ///
 /// # Errors
 /// When another writes, the home can't be written, or `decide` says so.
-pub fn change<T>(
-    config: &Config,
-    decide: impl FnOnce(&Book) -> Result<(T, Change)>,
-) -> Result<T> {
+pub fn change<T>(config: &Config, decide: impl FnOnce(&Book) -> Result<(T, Change)>) -> Result<T> {
     match config.log.home {
         Home::Disk => {
             let mut writer = Writer::open(follow::path(&config.data_dir))?;

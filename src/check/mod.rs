@@ -35,6 +35,16 @@
 //! | 403 | `signature_wrong` | a postback whose checksum or signature is missing or wrong |
 //! | 403 | `signature_old` | a signed webhook more than five minutes off |
 //! | 403 | `address_not_listed` | a postback from an address that is not on its list |
+//! | 401 | `key_wrong` | no API key, or one that is unknown, wrong or revoked: always the same answer |
+//! | 403 | `key_role` | a key or user whose role may not do this |
+//! | 403 | `key_site` | an event of a site that isn't there or that the key is not for |
+//! | 429 | `rate_key` | more events than the API key may send |
+//! | 413 | `too_many_events` | a batch of more events than `app.events_per_request` |
+//! | 400 | `unknown_field` | an event with a member that isn't one; the answer names it |
+//! | 400 | `bad_value` | an event with a member that can't be read or isn't registered; the answer names it |
+//! | 400 | `idempotency_key_bad` | an `Idempotency-Key` that is empty, too long or not plain ASCII |
+//! | 409 | `idempotency_busy` | the same `Idempotency-Key` is being worked on at this moment |
+//! | 422 | `idempotency_conflict` | an `Idempotency-Key` that came with other events before |
 //! | 503 | `log_full` | the log cannot take the event; nothing was kept, send it again |
 //! | 503 | `log_slow` | the log did not confirm in time; it may have been kept |
 
@@ -120,6 +130,16 @@ refusals! {
     SignatureWrong FORBIDDEN "signature_wrong" "The signature is missing or wrong.";
     SignatureOld FORBIDDEN "signature_old" "The signature is too old, or a clock is wrong.";
     AddressNotListed FORBIDDEN "address_not_listed" "This address may not send here.";
+    KeyWrong UNAUTHORIZED "key_wrong" "The API key is missing or wrong.";
+    KeyRole FORBIDDEN "key_role" "This key or user may not do that.";
+    KeySite FORBIDDEN "key_site" "This key is not for that site.";
+    RateKey TOO_MANY_REQUESTS "rate_key" "This key has sent too much; please try again in a moment.";
+    TooManyEvents PAYLOAD_TOO_LARGE "too_many_events" "Too many events at once; send them in smaller batches.";
+    UnknownField BAD_REQUEST "unknown_field" "An event has no such member.";
+    BadValue BAD_REQUEST "bad_value" "This value can't be read or is not registered.";
+    IdempotencyKeyBad BAD_REQUEST "idempotency_key_bad" "An Idempotency-Key has 1 to 255 visible ASCII characters.";
+    IdempotencyBusy CONFLICT "idempotency_busy" "The same request is being worked on; please try again in a moment.";
+    IdempotencyConflict UNPROCESSABLE_ENTITY "idempotency_conflict" "This Idempotency-Key came with other events before.";
     LogFull SERVICE_UNAVAILABLE "log_full" "This could not be saved; please send it again in a moment.";
     LogSlow SERVICE_UNAVAILABLE "log_slow" "Saving took too long; please send it again in a moment.";
 }

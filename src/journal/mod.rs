@@ -91,11 +91,15 @@ pub enum Journal {
 impl Journal {
     /// Opens the configured home. Blocks while the journal's last segment is read.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
+        Self::open_at(config, &config.journal_dir())
+    }
+
+    /// The same with another folder: for a second producer on this machine.
+    pub fn open_at(config: &Config, directory: &Path) -> Result<Self, OpenError> {
         let options = options(config);
-        let directory = config.journal_dir();
         Ok(match config.log.home {
-            Home::Disk => Self::Disk(DiskLog::open(&directory, options)?),
-            Home::Kafka => Self::Kafka(KafkaLog::open(&config.kafka, &directory, options)?),
+            Home::Disk => Self::Disk(DiskLog::open(directory, options)?),
+            Home::Kafka => Self::Kafka(KafkaLog::open(&config.kafka, directory, options)?),
         })
     }
 

@@ -53,11 +53,7 @@ pub const LINKS: Ledger = Ledger { topic: |settings| &settings.links_topic, word
 /// Keys and users.
 pub const ACCESS: Ledger = Ledger { topic: |settings| &settings.access_topic, word: "access" };
 
-fn consumer(
-    settings: &Kafka,
-    ledger: Ledger,
-    from: Offset,
-) -> Result<BaseConsumer, KafkaError> {
+fn consumer(settings: &Kafka, ledger: Ledger, from: Offset) -> Result<BaseConsumer, KafkaError> {
     let consumer: BaseConsumer = client_config(settings)
         // Without a group: every process reads all of it.
         .set("group.id", format!("{}-{}", settings.group, ledger.word))
@@ -207,13 +203,7 @@ impl Drop for Batch<'_> {
 }
 
 /// Mirrors a topic into this process' file until the stop. `level` turns true once the end was reached. Blocks: give it a thread.
-pub fn mirror(
-    settings: &Kafka,
-    ledger: Ledger,
-    path: &Path,
-    level: &Arc<AtomicBool>,
-    stop: &Stop,
-) {
+pub fn mirror(settings: &Kafka, ledger: Ledger, path: &Path, level: &Arc<AtomicBool>, stop: &Stop) {
     let mut told = String::new();
     while !stop.is_stopped() {
         if let Err(error) = mirror_once(settings, ledger, path.to_owned(), level, stop) {

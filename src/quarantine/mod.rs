@@ -6,7 +6,7 @@
 
 mod ask;
 mod print;
-mod send;
+pub mod send;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -10,8 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::event::Event;
+use crate::ids::now_millis;
+use crate::journal::Outcome;
 use crate::keys::Keys;
-use crate::ops::{DECISIONS_PATH, SIGNATURE_HEADER};
+use crate::ops::{DECISIONS_PATH, EVENTS_PATH, SIGNATURE_HEADER};
 use crate::tokens::sign_order;
 
 /// For the connection, and for each read: the edge itself waits ten seconds for the log.
@@ -45,20 +47,37 @@ pub enum SendError {
 
 /// Sends one decision.
 pub fn order(address: SocketAddr, keys: &Keys, event: &Event) -> Result<(), SendError> {
+    post(address, DECISIONS_PATH, keys, &event.to_record()).map(drop)
+}
+
+/// Sends events, one record a line; gives what became of each.
+pub fn events(address: SocketAddr, keys: &Keys, records: &[u8]) -> Result<Vec<Outcome>, SendError> {
+    let mut body = format!("{}\n", now_millis()).into_bytes();
+    body.extend_from_slice(records);
+    let answer = post(address, EVENTS_PATH, keys, &body)?;
+    let outcomes = answer.trim().bytes().map(|letter| match letter {
+        b'd' => Outcome::Durable,
+        b'w' => Outcome::Written,
+        _ => Outcome::Refused,
+    });
+    Ok(outcomes.collect())
+}
+
+/// Gives the answer's words.
+fn post(address: SocketAddr, path: &str, keys: &Keys, body: &[u8]) -> Result<String, SendError> {
     let address = reachable(address);
-    let body = event.to_record();
-    let signature = sign_order(keys, &body);
+    let signature = sign_order(keys, body);
     let head = format!(
-        "POST {DECISIONS_PATH} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
          {SIGNATURE_HEADER}: {signature}\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    let answer = exchange(address, head.as_bytes(), &body)
+    let answer = exchange(address, head.as_bytes(), body)
         .map_err(|source| SendError::Away { address, source })?;
-    if answer.starts_with("HTTP/1.1 200 ") {
-        return Ok(());
-    }
     let words = answer.split_once("\r\n\r\n").map_or("no answer", |(_, words)| words.trim());
+    if answer.starts_with("HTTP/1.1 200 ") {
+        return Ok(words.to_owned());
+    }
     Err(SendError::Refused { address, answer: words.to_owned() })
 }
 

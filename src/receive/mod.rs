@@ -28,6 +28,7 @@ use crate::registry::Registry;
 use crate::stop::Stop;
 
 mod affiliate;
+pub mod api;
 mod body;
 pub mod charset;
 mod click;

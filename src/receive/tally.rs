@@ -43,6 +43,7 @@ labels! {
         Pixel "pixel" "`/x.gif`";
         Postback "postback" "`/postback/…` and networks' own paths.";
         Receipt "receipt" "`/receipt/…`";
+        Events "events" "`POST /v1/events` of the app listener.";
         Other "other" "Everything else.";
     }
 }

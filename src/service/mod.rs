@@ -4,6 +4,7 @@
 //! can't be read, a database of another version. Promises: the edge takes leads before the warehouse is up and after it went
 //! down; a stop finishes what was begun and loses nothing.
 
+mod app;
 mod parts;
 mod sharing;
 mod up;
@@ -87,9 +88,10 @@ pub fn app(config: Config) -> Result<ExitCode> {
         let listener = parts::bind(installation.config.app.listen, "app.listen")?;
         let warehouse = installation.warehouse(Role::Ingest)?;
         parts::check_schema(&installation.config, &warehouse).await?;
-        let app = parts::report_app(&installation, &warehouse);
+        let opened = app::Opened::open(&installation, &warehouse, None, &stop)?;
         tracing::info!(listen = %installation.config.app.listen, "report page ready");
-        crate::report::page::serve(listener, app, stop.watch()).await;
+        crate::report::page::serve(listener, opened.app.clone(), stop.watch()).await;
+        opened.close().await;
         Ok(())
     })
 }

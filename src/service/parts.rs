@@ -34,10 +34,9 @@ use crate::journal::{Journal, kafka_client};
 use crate::keys::{DailySalt, Keys};
 use crate::links::topic::LINKS;
 use crate::links::{self, follow::Follower};
-use crate::ops::{self, Check, Recorder};
+use crate::ops::{self, Check, Order, Recorder};
 use crate::receive::{self, Drained};
 use crate::registry::Registry;
-use crate::report::page::App;
 use crate::service::sharing::Sharing;
 use crate::settle::{self, Counter, Election, Settler, Versions};
 use crate::stop::{self, Stop, Stopper};
@@ -271,14 +270,23 @@ impl Edge {
         checks
     }
 
-    /// Records what the operator's command decides.
+    /// For an app in the same process.
+    pub fn beside(&self) -> (Arc<receive::Edge>, Arc<Journal>) {
+        (self.edge.clone(), self.journal.clone())
+    }
+
+    /// Records what the operator's command decides, and what an app of its own takes.
     pub fn recorder(&self) -> Recorder {
         let edge = self.edge.clone();
-        Box::new(move |signature, body| {
+        Box::new(move |order, signature, body| {
             let edge = edge.clone();
             Box::pin(async move {
-                match receive::decisions::record(&edge, &signature, &body).await {
-                    Ok(receipt) => (StatusCode::OK, receipt),
+                let recorded = match order {
+                    Order::Decision => receive::decisions::record(&edge, &signature, &body).await,
+                    Order::Events => receive::decisions::events(&edge, &signature, &body).await,
+                };
+                match recorded {
+                    Ok(words) => (StatusCode::OK, words),
                     Err((status, words)) => (status, words.to_owned()),
                 }
             })
@@ -442,18 +450,6 @@ impl Settle {
             }
         }
     }
-}
-
-/// The report page's parts.
-pub fn report_app(installation: &Installation, warehouse: &Warehouse) -> Arc<App> {
-    let sites = installation.registry.sites().map(|site| site.name.clone()).collect();
-    Arc::new(App::new(
-        warehouse.client().clone(),
-        installation.config.app.hosts.clone(),
-        sites,
-        installation.config.settle.click_window_days,
-        (&installation.config.fraud).into(),
-    ))
 }
 
 /// The ops listener, serving.

@@ -12,7 +12,11 @@ use anyhow::{Context as _, Result};
 
 use crate::config::Home;
 use crate::demo::{self, DemoSettings};
+use crate::journal::Journal;
+use crate::ops::{Check, Recorder};
+use crate::receive;
 use crate::report::page;
+use crate::service::app::Opened;
 use crate::service::parts::{self, Consumer, Edge, Installation, Metrics, Ops, Role, Settle};
 use crate::stop::{self, Stop};
 use crate::store::engine::{Engine, EngineSettings};
@@ -29,7 +33,7 @@ pub fn up(config: crate::config::Config, with_demo: bool) -> Result<ExitCode> {
     let (edge_stopper, edge_stop) = stop::channel();
     let mut metrics = Metrics::default();
     let edge = edge_runtime.block_on(Edge::open(&installation, &mut metrics))?;
-    let told = (edge.checks(), edge.recorder());
+    let told = (edge.checks(), edge.recorder(), edge.beside());
     let edge_task = edge_runtime.spawn(edge.serve(edge_stop));
     let outcome = work_runtime.block_on(async {
         let stop = stop::on_signals().context("cannot watch for signals")?;
@@ -46,6 +50,9 @@ pub fn up(config: crate::config::Config, with_demo: bool) -> Result<ExitCode> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
+/// What the edge gives to what runs beside it: its checks, its recorder, itself.
+type Told = (Vec<Check>, Recorder, (Arc<receive::Edge>, Arc<Journal>));
+
 /// What runs beside the edge.
 struct Running {
     engine: Option<Engine>,
@@ -60,7 +67,7 @@ impl Running {
         installation: Arc<Installation>,
         with_demo: bool,
         mut metrics: Metrics,
-        (mut checks, recorder): (Vec<crate::ops::Check>, crate::ops::Recorder),
+        (mut checks, recorder, beside): Told,
         signals: &Stop,
     ) -> Result<Self> {
         let config = &installation.config;
@@ -87,7 +94,7 @@ impl Running {
         let consumer = Consumer::open(&installation, warehouse.clone(), &mut metrics).await?;
         let settle = Settle::open(&installation, &warehouse, &mut metrics)?;
         // The edge's line about the keys is enough.
-        let known = |check: &crate::ops::Check| checks.iter().any(|known| known.name == check.name);
+        let known = |check: &Check| checks.iter().any(|known| known.name == check.name);
         let fresh: Vec<_> = consumer.checks().into_iter().filter(|check| !known(check)).collect();
         checks.extend(fresh);
         checks.extend(settle.checks());
@@ -99,11 +106,9 @@ impl Running {
             async move { consumer.run(&installation.config, stop).await }
         }));
         tasks.push(tokio::spawn(settle.run(stop.clone())));
-        tasks.push(tokio::spawn(page::serve(
-            app_listener,
-            parts::report_app(&installation, &warehouse),
-            stop.watch(),
-        )));
+        // Its own stop is the signal's: the edge's journal closes with the edge.
+        let opened = Opened::open(&installation, &warehouse, Some(beside), signals)?;
+        tasks.push(tokio::spawn(page::serve(app_listener, opened.app, signals.watch())));
         if let Some(listener) = demo_listener {
             tasks.push(tokio::spawn(demo::serve(
                 listener,
@@ -124,6 +129,13 @@ impl Running {
         );
         println!("  edge         {}", config.edge.public_url);
         println!("  report page  http://{}", config.app.listen);
+        println!(
+            "               masked until somebody signs in: leadtrail user new NAME --role sales"
+        );
+        println!(
+            "  API          http://{}/openapi.json   (leadtrail key new --name \"my shop\" --role shop)",
+            config.app.listen
+        );
         println!("  ops          http://{}/ready", config.ops.listen);
         if self.demo {
             println!(

@@ -5,7 +5,7 @@
 //! field, pattern or reason, naming file, line and the nearest valid one. Promises: every table is built at start; what a
 //! name is takes one look-up, whatever the number of dialects.
 
-mod dialect;
+pub mod dialect;
 pub mod doors;
 pub mod file;
 pub mod listing;

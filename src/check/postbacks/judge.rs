@@ -205,6 +205,19 @@ fn body_type(content_type: &str, body: &[u8]) -> BodyType {
     })
 }
 
+/// An id as it may be stored: theirs, unless it is a person's or very long; then its keyed hash, which still tells two apart.
+pub fn stored_id(keys: &Keys, value: &str, flags: &mut Flags) -> String {
+    let personal = looks_personal(value);
+    if personal {
+        flags.set(Flag::PersonalInParameters);
+    }
+    if !personal && value.len() <= ID_BYTES_MAX {
+        return value.to_owned();
+    }
+    let hash = keys.pseudonym("postback id", value);
+    format!("h:{:032x}", u128::from_be_bytes(hash))
+}
+
 struct Judge<'a> {
     installed: &'a Installed,
     registry: &'a Registry,
@@ -336,15 +349,7 @@ impl Judge<'_> {
 
     /// An id as it may be stored: theirs, unless it is a person's or very long; then its keyed hash, which still tells two apart.
     fn id_of(&mut self, value: &str) -> String {
-        let personal = looks_personal(value);
-        if personal {
-            self.flags.set(Flag::PersonalInParameters);
-        }
-        if !personal && value.len() <= ID_BYTES_MAX {
-            return value.to_owned();
-        }
-        let hash = self.keys.pseudonym("postback id", value);
-        format!("h:{:032x}", u128::from_be_bytes(hash))
+        stored_id(self.keys, value, &mut self.flags)
     }
 
     /// What makes two messages messages about one conversion. A message that nothing ties to another stands for itself.

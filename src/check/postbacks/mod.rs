@@ -9,7 +9,7 @@ mod built_in;
 pub mod explain;
 pub mod file;
 mod installed;
-mod judge;
+pub mod judge;
 pub mod money;
 mod path;
 mod profile;

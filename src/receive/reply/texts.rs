@@ -112,10 +112,20 @@ impl Texts {
             | R::SecretWrong
             | R::SignatureWrong
             | R::SignatureOld
-            | R::AddressNotListed => &topics.unreadable,
+            | R::AddressNotListed
+            // The app listener's, in JSON.
+            | R::KeyWrong
+            | R::KeyRole
+            | R::KeySite
+            | R::TooManyEvents
+            | R::UnknownField
+            | R::BadValue
+            | R::IdempotencyKeyBad
+            | R::IdempotencyBusy
+            | R::IdempotencyConflict => &topics.unreadable,
             R::Empty => &topics.empty,
             R::MissingField => &topics.missing,
-            R::RateAddress | R::RateForm | R::RateSite | R::RateGlobal => &topics.busy,
+            R::RateAddress | R::RateForm | R::RateSite | R::RateGlobal | R::RateKey => &topics.busy,
             R::LogFull | R::LogSlow => &topics.not_saved,
         }
     }

@@ -13,6 +13,8 @@ use crate::report::text::{cell_text, is_numeric, plain};
 use crate::report::words;
 
 use super::link::Link;
+use super::sign_in::{SIGN_IN, SIGN_OUT};
+use crate::access::record::Role;
 
 /// Where the pages' style is.
 pub const STYLE_PATH: &str = "/page.css";
@@ -56,10 +58,16 @@ fn page(title: &str, body: &str) -> String {
 }
 
 /// The page with its tables.
-pub fn reports(answers: &[Answer], link: &Link, sites: &[String]) -> String {
+pub fn reports(
+    answers: &[Answer],
+    link: &Link,
+    sites: &[String],
+    (personal, visitor): (Personal, &Visitor<'_>),
+) -> String {
     let mut body = String::from(
         "<a class=\"skip\" href=\"#reports\">To the reports</a>\n<header>\n<h1>Leadtrail</h1>\n",
     );
+    body.push_str(&visitor.line(link));
     body.push_str(&periods(link));
     body.push_str(&filters(link, sites));
     if let Some(answer) = answers.first() {
@@ -74,13 +82,73 @@ pub fn reports(answers: &[Answer], link: &Link, sites: &[String]) -> String {
     }
     body.push_str("</header>\n<main id=\"reports\">\n");
     for answer in answers {
-        section(&mut body, answer, link);
+        section(&mut body, answer, link, personal);
     }
     body.push_str(
         "<footer>Places: <a href=\"https://db-ip.com\">IP Geolocation by DB-IP</a></footer>\n",
     );
     body.push_str("</main>\n");
     page("Leadtrail reports", &body)
+}
+
+/// Whom the page is for.
+pub enum Visitor<'a> {
+    /// Nobody signs in here.
+    Unasked,
+    /// Somebody who could sign in.
+    Unknown,
+    /// A person, what that may do, and the word of the session's forms.
+    Known(&'a str, Role, &'a str),
+    /// A program.
+    Program,
+}
+
+impl Visitor<'_> {
+    /// Who is signed in, or where to sign in.
+    fn line(&self, link: &Link) -> String {
+        match self {
+            Self::Unasked | Self::Program => String::new(),
+            Self::Unknown => {
+                let query = form_urlencoded::Serializer::new(String::new())
+                    .append_pair("next", &link.page())
+                    .finish();
+                let url = format!("{SIGN_IN}?{query}");
+                format!(
+                    "<p class=\"who\">Personal values are masked. <a href=\"{}\">Sign in</a></p>\n",
+                    escape(&url)
+                )
+            }
+            Self::Known(name, role, word) => {
+                let masked = if role.sees_personal() { "" } else { ", personal values masked" };
+                format!(
+                    "<form class=\"who\" method=\"post\" action=\"{SIGN_OUT}\">\n<p>Signed in as <strong>{}</strong> ({}{masked})</p>\n\
+                     <input type=\"hidden\" name=\"word\" value=\"{}\">\n<button>Sign out everywhere</button>\n</form>\n",
+                    escape(name),
+                    role.word(),
+                    escape(word),
+                )
+            }
+        }
+    }
+}
+
+/// The sign-in page. `wrong`: what was wrong with the last try.
+pub fn sign_in(wrong: Option<&str>, next: &str) -> String {
+    let mut body = String::from("<main>\n<h1>Leadtrail</h1>\n");
+    if let Some(wrong) = wrong {
+        let _ = writeln!(body, "<p class=\"empty\" role=\"alert\">{}</p>", escape(wrong));
+    }
+    let _ = write!(
+        body,
+        "<form method=\"post\" action=\"{SIGN_IN}\">\n\
+         <input type=\"hidden\" name=\"next\" value=\"{}\">\n\
+         <label>Name <input name=\"name\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" required maxlength=\"32\"></label>\n\
+         <label>Password <input name=\"password\" type=\"password\" autocomplete=\"current-password\" required maxlength=\"256\"></label>\n\
+         <button>Sign in</button>\n</form>\n\
+         <p>Users are made where Leadtrail runs: <code>leadtrail user new NAME --role sales</code></p>\n</main>\n",
+        escape(next),
+    );
+    page("Sign in to Leadtrail", &body)
 }
 
 /// Links to the preset periods.
@@ -120,7 +188,7 @@ fn filters(link: &Link, sites: &[String]) -> String {
 }
 
 /// One report.
-fn section(body: &mut String, answer: &Answer, link: &Link) {
+fn section(body: &mut String, answer: &Answer, link: &Link, personal: Personal) {
     let report = answer.question.report;
     let (name, heading) = (report.name(), heading(report));
     let _ =
@@ -128,7 +196,7 @@ fn section(body: &mut String, answer: &Answer, link: &Link) {
     if answer.is_empty() {
         let _ = writeln!(body, "<p class=\"empty\">{}</p>", escape(words::nothing_found(answer)));
     } else {
-        let table = Table::new(answer, Personal::Masked);
+        let table = Table::new(answer, personal);
         let _ = writeln!(
             body,
             "<div class=\"scroll\" role=\"region\" aria-labelledby=\"{name}\" tabindex=\"0\">"

@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,10 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// The pause after a failed accept: out of file descriptors, mostly, which passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Who is at the other end; an extension of each request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
 /// What handlers give back.
 pub type Reply = Response<Full<Bytes>>;
 
@@ -58,8 +63,9 @@ pub async fn serve<Handler, Answer>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = one_connection(stream, stop.clone(), handler.clone());
+            Ok((stream, peer)) => {
+                let connection =
+                    one_connection(stream, Peer(peer.ip()), stop.clone(), handler.clone());
                 tokio::spawn(async move {
                     connection.await;
                     drop(place);
@@ -79,13 +85,15 @@ pub async fn serve<Handler, Answer>(
 
 async fn one_connection<Handler, Answer>(
     stream: TcpStream,
+    peer: Peer,
     mut stop: watch::Receiver<bool>,
     handler: Handler,
 ) where
     Handler: Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
     Answer: Future<Output = Reply> + Send + 'static,
 {
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let answer = handler(request);
         async move { Ok::<_, Infallible>(answer.await) }
     });

@@ -1,33 +1,44 @@
-//! The app listener: the report page at `/` and the reports as files at `/api/report/{name}`.
+//! The app listener: the report page at `/`, the reports as files at `/api/report/{name}`, the sign-in, and the API at `/v1`.
 //!
-//! In: GET requests. Out: HTML without a script, JSON, CSV. Refuses: a `Host` that isn't on the list (421, so that no other
-//! site's name can be pointed at it), other methods and paths, a bad question (400, with the nearest good one); 503 while the
-//! warehouse is away. Promises: no personal value is shown; a handful of questions at a time reach the warehouse.
+//! In: requests. Out: HTML without a script, JSON, CSV. Refuses: a `Host` that isn't on the list (421, so that no other
+//! site's name can be pointed at it), other methods and paths, a bad question (400, with the nearest good one), a key that isn't admitted
+//! (401) or may not do this (403); 503 while the warehouse is away. Promises: a personal value is shown only to somebody whose role may see it, and each
+//! time the log says who looked, without the values; a handful of questions at a time reach the warehouse.
 
+mod door;
 mod html;
 pub mod link;
 pub mod listener;
-mod reply;
+mod openapi;
+pub(crate) mod reply;
+mod sign_in;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::Client;
-use hyper::body::Incoming;
+use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::http::request::Parts;
+use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use self::link::Link;
-use self::listener::Reply;
+use self::listener::{Peer, Reply};
 use self::reply::{Kind, reply};
 use super::answer::Answer;
 use super::command::Format;
 use super::question::{BadQuestion, FraudLimits, Known, Question, ReportName};
 use super::table::Personal;
 use super::{ReportError, export};
+use crate::access::gate::{Asker, Gate};
+use crate::check::visitor;
+use crate::config::{self, ProxyHeader};
+use crate::personal::ClientIp;
+use crate::receive::api::Api;
 
 pub use html::escape;
 
@@ -47,7 +58,6 @@ const PAGE_ROWS_MAX: u32 = 50;
 const RETRY_AFTER_S: &str = "5";
 
 /// What the app listener runs on.
-#[derive(Debug)]
 pub struct App {
     /// The warehouse. Its user reads the personal table `leads` too (masked here) and may set limits.
     pub client: Client,
@@ -60,6 +70,18 @@ pub struct App {
     /// `[fraud]`.
     pub fraud: FraudLimits,
     turns: Semaphore,
+    /// Who may do what; without it everybody reads, masked, and nobody signs in.
+    gate: Option<Gate>,
+    /// The API for shops.
+    api: Option<Api>,
+    /// Proxies that say who the client is, as at the edge.
+    proxies: (Vec<IpNet>, ProxyHeader),
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "App({:?})", self.hosts)
+    }
 }
 
 impl App {
@@ -72,8 +94,35 @@ impl App {
         fraud: FraudLimits,
     ) -> Self {
         sites.sort();
-        let turns = Semaphore::new(QUESTIONS_MAX);
-        Self { client, hosts, sites, click_window_days, fraud, turns }
+        Self {
+            client,
+            hosts,
+            sites,
+            click_window_days,
+            fraud,
+            turns: Semaphore::new(QUESTIONS_MAX),
+            gate: None,
+            api: None,
+            proxies: (Vec::new(), ProxyHeader::XForwardedFor),
+        }
+    }
+
+    /// With a gate, the API behind it, and proxies that are believed.
+    #[must_use]
+    pub fn with(self, gate: Gate, api: Api, edge: &config::Edge) -> Self {
+        let proxies = (edge.trusted_proxies.clone(), edge.proxy_header);
+        Self { gate: Some(gate), api: Some(api), proxies, ..self }
+    }
+
+    fn client_of(&self, parts: &Parts) -> ClientIp {
+        let peer = parts.extensions.get::<Peer>().map_or(Ipv4Addr::LOCALHOST.into(), |peer| peer.0);
+        let (trusted, header) = &self.proxies;
+        let name = match header {
+            ProxyHeader::XForwardedFor => "x-forwarded-for",
+            ProxyHeader::Forwarded => "forwarded",
+        };
+        let lines = parts.headers.get_all(name).iter().rev().filter_map(|line| line.to_str().ok());
+        visitor::client(peer, trusted, *header, lines)
     }
 
     fn known(&self) -> Known<'_> {
@@ -91,46 +140,10 @@ enum Trouble {
 
 /// Serves until `stop` turns true.
 pub async fn serve(listener: TcpListener, app: Arc<App>, stop: watch::Receiver<bool>) {
-    listener::serve(listener, stop, move |request| respond(app.clone(), request)).await;
+    listener::serve(listener, stop, move |request| door::respond(app.clone(), request)).await;
 }
 
-async fn respond(app: Arc<App>, request: Request<Incoming>) -> Reply {
-    if !host_is_ours(&app.hosts, &request) {
-        let what = "This name is not served here. Add it to app.hosts, or use one that is there.";
-        return reply(StatusCode::MISDIRECTED_REQUEST, Kind::Html, html::trouble(what, None));
-    }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let page = html::trouble("Reports are read with GET.", Some(("/", "To the reports")));
-        let mut refused = reply(StatusCode::METHOD_NOT_ALLOWED, Kind::Html, page);
-        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return refused;
-    }
-    let query = request.uri().query().unwrap_or("");
-    match request.uri().path() {
-        "/" => report_page(&app, query).await,
-        html::STYLE_PATH => reply(StatusCode::OK, Kind::Css, STYLE),
-        path => match path.strip_prefix("/api/report/") {
-            Some(name) => report_file(&app, name, query).await,
-            None => {
-                let page = html::trouble("There is no such page.", Some(("/", "To the reports")));
-                reply(StatusCode::NOT_FOUND, Kind::Html, page)
-            }
-        },
-    }
-}
-
-/// True when the request names this listener by one of its names, in the header and, if it is there, in the URL.
-fn host_is_ours(hosts: &[String], request: &Request<Incoming>) -> bool {
-    let ours = |name: &str| hosts.iter().any(|host| host.eq_ignore_ascii_case(name));
-    let mut named = request.headers().get_all(header::HOST).iter();
-    let header = match (named.next(), named.next()) {
-        (Some(host), None) => host.to_str().is_ok_and(ours),
-        _ => false,
-    };
-    header && request.uri().authority().is_none_or(|authority| ours(authority.as_str()))
-}
-
-async fn report_page(app: &App, query: &str) -> Reply {
+async fn report_page(app: &App, query: &str, asker: &Asker, personal: Personal) -> Reply {
     let link = match Link::parse(query) {
         Ok(link) => link,
         Err(bad) => return bad_page(&good(app, ReportName::Ads, &Link::default(), &bad), &bad),
@@ -147,8 +160,17 @@ async fn report_page(app: &App, query: &str) -> Reply {
     };
     match asked.await {
         Ok((ads, affiliates, leads, postbacks, fraud, refusals)) => {
+            door::audit(asker, &leads, personal);
+            let visitor = match asker {
+                Asker::Person(session, role) => {
+                    html::Visitor::Known(&session.name, *role, &session.form_word)
+                }
+                Asker::Key(_) => html::Visitor::Program,
+                _ if app.gate.is_none() => html::Visitor::Unasked,
+                _ => html::Visitor::Unknown,
+            };
             let answers = [ads, affiliates, leads, postbacks, fraud, refusals];
-            let page = html::reports(&answers, &link, &app.sites);
+            let page = html::reports(&answers, &link, &app.sites, (personal, &visitor));
             reply(StatusCode::OK, Kind::Html, page)
         }
         Err(Trouble::Bad(bad)) => bad_page(&good(app, ReportName::Ads, &link, &bad), &bad),
@@ -178,7 +200,13 @@ fn good(app: &App, report: ReportName, link: &Link, bad: &BadQuestion) -> Link {
     Link::default()
 }
 
-async fn report_file(app: &App, name: &str, query: &str) -> Reply {
+async fn report_file(
+    app: &App,
+    name: &str,
+    query: &str,
+    asker: &Asker,
+    personal: Personal,
+) -> Reply {
     let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
     let report = match ReportName::parse(&name) {
         Ok(report) => report,
@@ -206,14 +234,18 @@ async fn report_file(app: &App, name: &str, query: &str) -> Reply {
             return bad_file(&link, &bad);
         }
     };
-    match ask(app, report, &link, None).await {
+    let answered = ask(app, report, &link, None).await;
+    if let Ok(answer) = &answered {
+        door::audit(asker, answer, personal);
+    }
+    match answered {
         Ok(answer) if format == Format::Csv => {
-            let file = export::csv(&answer, Personal::Masked);
+            let file = export::csv(&answer, personal);
             let mut sent = reply(StatusCode::OK, Kind::Csv, file);
             sent.headers_mut().insert(header::CONTENT_DISPOSITION, file_name(&answer));
             sent
         }
-        Ok(answer) => reply(StatusCode::OK, Kind::Json, export::json(&answer, Personal::Masked)),
+        Ok(answer) => reply(StatusCode::OK, Kind::Json, export::json(&answer, personal)),
         Err(Trouble::Bad(bad)) => bad_file(&link, &bad),
         Err(trouble) => {
             let (status, code, what) = explain(&trouble);

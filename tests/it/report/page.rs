@@ -105,7 +105,7 @@ async fn every_answer_forbids_scripts_frames_and_caches() {
         );
         assert!(policy.contains("frame-ancestors 'none'"), "{path}");
         assert_eq!(response.header("x-content-type-options"), "nosniff", "{path}");
-        assert_eq!(response.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(response.header("referrer-policy"), "same-origin", "{path}");
         assert_eq!(response.header("cache-control"), "no-store", "{path}");
         assert_eq!(response.header("access-control-allow-origin"), "", "{path}");
     }
