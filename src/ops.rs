@@ -269,7 +269,7 @@ mod tests {
         let checks: Arc<[Check]> = vec![Check { name: "journal", run: Box::new(run) }].into();
         metrics.register_collector(Box::new(ReadyMetric(checks.clone())));
         let hosts = vec!["127.0.0.1".into(), "ops.example:9080".into()];
-        let recorder: Recorder = Box::new(|signature, body| {
+        let recorder: Recorder = Box::new(|_, signature, body| {
             Box::pin(async move { (StatusCode::OK, format!("{signature} {} bytes", body.len())) })
         });
         let recorder = Some(recorder);

@@ -2,10 +2,12 @@
 
 mod affiliates;
 mod away;
+mod events;
 mod faults;
 mod kafka;
 mod links;
 mod meaning;
+mod people;
 mod quarantine;
 mod readiness;
 mod replies;

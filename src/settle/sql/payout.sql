@@ -27,14 +27,16 @@ WITH
                 countIf(is_real AND status = 'approved') > 0, 'approved',
                 countIf(is_real AND status = 'pending') > 0, 'pending',
                 argMax(status, place)) AS state,
-            argMax(duplicate_mode, place) AS mode,
+            argMaxIf(duplicate_mode, place, is_claim) AS mode,
+            -- A shop's refunds are parts that add up, whatever its orders do.
+            argMaxIf(duplicate_mode, place, is_real AND amount < 0) AS refund_mode,
             -- A message of a further status is none that repeats: the first of the furthest says the amount.
             argMinIf((amount, currency), (status != 'approved', place), is_claim AND has_amount) AS first,
             argMaxIf((amount, currency), place, is_claim AND has_amount) AS last,
             argMaxIf((amount, currency), place, is_claim) AS whole,
             sumIf(amount, is_claim AND has_amount AND currency = first_currency) AS added,
             multiIf(mode = 'add', (toDecimal64(added, 4), first.2), mode = 'update', last, mode = 'replace', whole, first) AS worth,
-            if(mode = 'add', sumIf(-amount, is_real AND amount < 0), -minIf(amount, is_real AND amount < 0)) AS taken_back
+            if(refund_mode = 'add', sumIf(-amount, is_real AND amount < 0), -minIf(amount, is_real AND amount < 0)) AS taken_back
         FROM (
             SELECT *, first_value(currency) OVER (PARTITION BY site, transaction_key ORDER BY is_claim AND has_amount DESC, place
                 ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS first_currency

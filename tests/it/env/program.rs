@@ -97,6 +97,7 @@ impl Installation {
         self.set("KAFKA__SETTLE_TOPIC", &format!("{name}.settle"));
         self.set("KAFKA__SHARED_TOPIC", &format!("{name}.shared"));
         self.set("KAFKA__LINKS_TOPIC", &format!("{name}.links"));
+        self.set("KAFKA__ACCESS_TOPIC", &format!("{name}.access"));
         self.set("KAFKA__GROUP", name);
     }
 
@@ -205,6 +206,28 @@ impl Installation {
 
     fn ask(&self, request: &str) -> Reply {
         exchange(self.edge, request).expect("the edge answers")
+    }
+
+    /// Asks the app's listener anything.
+    pub fn ask_app(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
+        let (port, length) = (self.app, body.len());
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n{body}"
+        );
+        exchange(port, &request).expect("the app answers")
+    }
+
+    /// Runs a command that has to succeed, and gives what it printed.
+    pub fn says(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// Asks an app that may not be there yet.
+    pub fn try_app(&self, path: &str) -> Option<Reply> {
+        get(self.app, path)
     }
 
     /// Asks the report page's listener.
