@@ -17,6 +17,7 @@ use crate::consume::assignment::{
     Assignment, Border, Entry, KeepError, Keeper as AnyKeeper, RECORDS_WAITING_MAX,
 };
 use crate::consume::health::Health;
+use crate::consume::resent::is_marked;
 use crate::journal::disk::{DiskReader, Entry as DiskEntry, OpenError, ReadError};
 
 /// The position's file, beside the segments.
@@ -194,7 +195,8 @@ fn convert(entry: DiskEntry) -> Entry {
     let next = entry.next_offset();
     match entry {
         DiskEntry::Record { offset, payload, .. } => {
-            Entry::Record { offset, payload: payload.to_vec(), resent: false }
+            let resent = is_marked(&payload);
+            Entry::Record { offset, payload: payload.to_vec(), resent }
         }
         DiskEntry::Void { first_offset, .. } => Entry::Void { offset: first_offset, next },
         DiskEntry::Damaged(damage) => Entry::Damaged {

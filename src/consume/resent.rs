@@ -1,11 +1,13 @@
 //! Resent records: which of them are stored already?
 //!
-//! In: a batch. Out: the ids of its resent records that ClickHouse holds. Refuses: nothing. Promises: costs nothing when no record
-//! is marked, which is always but after a crash during an outage of Kafka (DESIGN.md, "Durable answers").
+//! In: a batch. Out: the ids of its resent records that ClickHouse holds. A record is resent by its header, or by its event's flag `sent_again`. Refuses: nothing. Promises: costs nothing when no record
+//! is marked, which is always but after a crash during an outage of Kafka (DESIGN.md, "Durable answers") or in the middle of a shop's request.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use clickhouse::Row;
+use memchr::memmem;
 use serde::Deserialize;
 
 use crate::consume::assignment::Entry;
@@ -13,6 +15,15 @@ use crate::consume::batch::Batch;
 use crate::event::Event;
 use crate::ids::EventId;
 use crate::store::{StoreError, Warehouse};
+
+/// What the record of an event holds that a shop sent again ([`crate::receive::api`]).
+static SENT_AGAIN: LazyLock<memmem::Finder<'static>> =
+    LazyLock::new(|| memmem::Finder::new("\"sent_again\""));
+
+/// True for a record whose event may stand in the log before it: one with the flag. A form's field of that very word is taken for one too, which costs a look.
+pub fn is_marked(payload: &[u8]) -> bool {
+    SENT_AGAIN.find(payload).is_some()
+}
 
 /// Ids of one question.
 const IDS_MAX: usize = 1000;

@@ -87,11 +87,11 @@ impl Opened {
     }
 }
 
+/// The log, the edge beside, and a journal to be closed.
+type Reach = (Log, Option<Arc<Edge>>, Option<Arc<Journal>>);
+
 /// How events reach the log: see [`crate::receive::api::log`].
-fn log(
-    installation: &Installation,
-    beside: Beside,
-) -> Result<(Log, Option<Arc<Edge>>, Option<Arc<Journal>>)> {
+fn log(installation: &Installation, beside: Beside) -> Result<Reach> {
     let config = &installation.config;
     if let Some((edge, journal)) = beside {
         return Ok((Log::Journal(journal), Some(edge), None));

@@ -31,6 +31,7 @@ use crate::consume::assignment::{
     Assignment, Entry, Keeper as AnyKeeper, RECORDS_WAITING_MAX, fingerprint,
 };
 use crate::consume::health::Health;
+use crate::consume::resent::is_marked;
 use crate::journal::kafka_client::{RESENT_HEADER, client_config};
 
 /// One turn of the loop.
@@ -221,7 +222,8 @@ impl Reader<'_> {
         }
         let resent = message
             .headers()
-            .is_some_and(|headers| headers.iter().any(|header| header.key == RESENT_HEADER));
+            .is_some_and(|headers| headers.iter().any(|header| header.key == RESENT_HEADER))
+            || is_marked(payload);
         let entry = Entry::Record { offset, payload: payload.to_vec(), resent };
         self.hand_over(partition, held, entry);
     }

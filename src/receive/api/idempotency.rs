@@ -3,7 +3,7 @@
 //! In: a key, and a hash of what came with it. Out: whether it is the first time, and else when that was and whether it was brought to its end. Refuses: the same key with
 //! something else, and the same key while it is under way. Promises: a key is durable before the first event that came with it, so that after a kill -9 the same request gives the same
 //! ids: the ids hold the time of the first receipt from here, and the rest is a hash of API key, `Idempotency-Key` and place. What was brought to its end is not written to the log again; what
-//! may have been cut off is, under the same ids, and the tables take the two for one.
+//! may have been cut off is, under the same ids and with the flag `sent_again`, by which the consumer looks whether it is stored ([`crate::consume`]).
 //!
 //! A key is remembered for [`REMEMBERED_MS`], and at most [`KEYS_MAX`] of them, the oldest forgotten first. The file belongs to one app process. Several apps behind one address don't know each other's keys: there
 //! events that say their `time` still have the same place in every table, whichever app takes them.

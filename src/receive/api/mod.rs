@@ -32,6 +32,7 @@ use super::{Edge, body};
 use crate::access::book::Admission;
 use crate::check::Refusal;
 use crate::check::dialects::doors::Doors;
+use crate::check::flags::Flag;
 use crate::config::Config;
 use crate::event::Event;
 use crate::ids::{Minter, now_millis};
@@ -152,14 +153,18 @@ impl Api {
             retry_after_s: (refusal.status() != StatusCode::UNPROCESSABLE_ENTITY)
                 .then_some(RETRY_AFTER_S),
         })?;
-        let (at_ms, is_done) = match begun {
-            Begun::First => (now_ms, false),
-            Begun::Again { at_ms, is_done } => (at_ms, is_done),
+        let (at_ms, is_first, is_done) = match begun {
+            Begun::First => (now_ms, true, false),
+            Begun::Again { at_ms, is_done } => (at_ms, false, is_done),
         };
         let wish = self.wish(admission, at_ms);
         let read: Vec<_> = (0..)
             .zip(&items)
-            .map(|(index, item)| item::read(item, &wish, token.event_id(&self.keys, index, at_ms)))
+            .map(|(index, item)| {
+                let event = item::read(item, &wish, token.event_id(&self.keys, index, at_ms));
+                // What was cut off may be in the log: the consumer has to look.
+                event.map(|event| if is_first { event } else { marked(event) })
+            })
             .collect();
         if is_done {
             let told: Vec<Told> =
@@ -232,6 +237,11 @@ impl Api {
         }
         edge.metrics.received(Door::Events).settle(settled);
     }
+}
+
+fn marked(mut event: Event) -> Event {
+    event.flags.push(Flag::SentAgain.word().to_owned());
+    event
 }
 
 /// What an event is refused with that the log has not confirmed.

@@ -36,6 +36,15 @@ fn orders(click: &str) -> String {
     .to_string()
 }
 
+/// As if the kill had come before the batch was marked as brought to its end: only the first line, which came before its events, is left.
+fn forget_that_it_was_done(installation: &Installation) {
+    let path = installation.data().join("idempotency/keys.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let first: String = text.split_inclusive('\n').take(2).collect();
+    assert!(first.contains("\"commit\"") && !first.contains("\"done\":true"), "{first}");
+    std::fs::write(&path, first).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_answered_event_by_event_and_the_same_again_counts_once_also_after_kill_9() {
     let (installation, database) = installation("events").await;
@@ -69,6 +78,7 @@ async fn a_batch_is_answered_event_by_event_and_the_same_again_counts_once_also_
     );
 
     program.kill9();
+    forget_that_it_was_done(&installation);
     let mut program = installation.ready(&["up"]).await;
     let after = post(&installation, &key, JSON, once, &orders);
     assert_eq!((after.status, after.text()), (200, first.text()), "after kill -9 too");
