@@ -9,9 +9,11 @@
 mod env;
 
 mod browser;
+mod crates;
 mod deliver;
 mod docs;
 mod engine;
+mod hostile;
 mod receive;
 mod report;
 mod settle;

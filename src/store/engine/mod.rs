@@ -197,7 +197,7 @@ fn report_sandbox(sandbox: Sandbox) {
         ),
         Sandbox::None => tracing::warn!(
             "this kernel has no landlock, so the clickhouse engine runs without a sandbox and opens no analyst user: \
-             reports and `leadtrail sql` need linux 5.13 or later, or a clickhouse server in warehouse.url"
+             `leadtrail sql` needs linux 5.13 or later, or a clickhouse server in warehouse.url"
         ),
     }
 }

@@ -136,6 +136,83 @@ async fn an_analyst_changes_nothing_and_reaches_no_file_and_no_network() {
 }
 
 #[tokio::test]
+async fn an_analyst_has_no_other_way_out_and_no_more_than_its_share() {
+    let warehouse = Warehouse::shared();
+    let access = warehouse.access();
+    let database = warehouse.database().await;
+    let analyst = database.client(access.analyst.as_ref().unwrap());
+    database
+        .admin
+        .query("CREATE TABLE events (n UInt64) ENGINE = MergeTree ORDER BY n")
+        .execute()
+        .await
+        .unwrap();
+    let open = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = open.local_addr().unwrap().port();
+    for query in [
+        // Out over the network.
+        &format!("SELECT * FROM remoteSecure('127.0.0.1:{port}', 'system', 'one')"),
+        &format!(
+            "SELECT * FROM urlCluster('default', 'http://127.0.0.1:{port}/', 'CSV', 'a String')"
+        ),
+        &format!("SELECT * FROM mysql('127.0.0.1:{port}', 'd', 't', 'u', 'p')"),
+        &format!("SELECT * FROM postgresql('127.0.0.1:{port}', 'd', 't', 'u', 'p')"),
+        &format!("SELECT * FROM redis('127.0.0.1:{port}', 'k', 'k String')"),
+        &format!("SELECT * FROM hdfs('hdfs://127.0.0.1:{port}/x', 'CSV', 'a String')"),
+        "SELECT * FROM cluster('default', system.one)",
+        // Out to files and programs.
+        "SELECT * FROM executable('id', 'LineAsString', 'a String')",
+        "SELECT * FROM sqlite('/etc/passwd', 't')",
+        "INSERT INTO FUNCTION file('/tmp/out.csv', 'CSV', 'a String') VALUES ('x')",
+        "BACKUP TABLE events TO File('/tmp/backup')",
+        // More rights, and the state of the server.
+        "CREATE USER mallory",
+        "GRANT SELECT ON *.* TO analyst",
+        "CREATE FUNCTION mine AS x -> x",
+        "CREATE NAMED COLLECTION mine AS a = 1",
+        "CREATE DICTIONARY mine (n UInt64) PRIMARY KEY n SOURCE(CLICKHOUSE(TABLE 'events')) LAYOUT(FLAT()) LIFETIME(0)",
+        "KILL QUERY WHERE 1",
+        "OPTIMIZE TABLE events FINAL",
+        "TRUNCATE TABLE events",
+        "RENAME TABLE events TO others",
+        "SYSTEM DROP MARK CACHE",
+        "SELECT * FROM system.users",
+    ] {
+        let refusal = refusal(&analyst, query).await;
+        let refused = [
+            "CLUSTER_DOESNT_EXIST",
+            "ACCESS_DENIED",
+            "UNKNOWN_FUNCTION",
+            "UNKNOWN_TABLE_FUNCTION",
+            "READONLY",
+        ];
+        assert!(refused.iter().any(|code| refusal.contains(code)), "{query}: {refusal}");
+    }
+    open.set_nonblocking(true).unwrap();
+    assert!(open.accept().is_err(), "nobody called");
+    // More rows than an answer may have; and no limit is the analyst's own to lift.
+    let rows = refusal(&analyst, "SELECT number FROM numbers(1000001)").await;
+    assert!(rows.contains("TOO_MANY_ROWS_OR_BYTES"), "{rows}");
+    for setting in [
+        "max_execution_time",
+        "max_memory_usage",
+        "max_result_rows",
+        "readonly",
+        "max_concurrent_queries_for_user",
+        "allow_ddl",
+        "log_queries",
+    ] {
+        let query = format!("SELECT 1 SETTINGS {setting} = 0");
+        let refusal = refusal(&analyst, &query).await;
+        assert!(refusal.contains("READONLY"), "{query}: {refusal}");
+    }
+    let memory =
+        refusal(&analyst, "SELECT length(groupArray(repeat('x', 1000000))) FROM numbers(10000)")
+            .await;
+    assert!(memory.contains("MEMORY_LIMIT_EXCEEDED"), "{memory}");
+}
+
+#[tokio::test]
 async fn passwords_and_key_are_out_of_reach_of_sql() {
     let folder = env::folder("secrets");
     let engine = Engine::start(settings(&folder)).await.unwrap();
