@@ -135,6 +135,7 @@ fn begin(id: EventId, site: &str) -> Event {
         worth: None,
         recipient: RecipientKey::default(),
         decision: None,
+        others: Vec::new(),
         partner: None,
         flags: Vec::new(),
     }
