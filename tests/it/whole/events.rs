@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{BROWSER, expect_number, installation, nothing_is_doubled, text};
+use crate::env::broker::Broker;
 use crate::env::program::{Installation, Reply};
 use crate::env::wait_for;
 
@@ -201,4 +202,40 @@ async fn an_app_of_its_own_hands_events_to_the_edge_and_says_so_when_there_is_no
     assert_eq!(taken.status, 200, "{}", taken.text());
     expect_number(&database.admin, "SELECT count() FROM events", 4).await;
     assert!(app.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_kafka_every_app_follows_one_topic_of_keys_and_produces_by_itself() {
+    let broker = Broker::shared().await;
+    let (mut one, database) = installation("access-one").await;
+    one.use_kafka(&broker.address(), "access");
+    one.says(&["schema", "apply"]);
+    let _consumer = one.ready(&["consume"]).await;
+    // Another machine: a data folder of its own, and the same signing keys.
+    let mut other = Installation::new("access-other");
+    other.use_warehouse(&database);
+    other.use_kafka(&broker.address(), "access");
+    let (from, to) = (one.data().join("keys"), other.data().join("keys"));
+    std::fs::create_dir_all(&to).unwrap();
+    for name in ["signing.key", "pseudonym.key"] {
+        std::fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+    let (_first, _second) = (one.start(&["app"]), other.start(&["app"]));
+    let machines = [&one, &other];
+    wait_for("both apps to answer", super::SOON, || {
+        machines.iter().all(|machine| machine.try_app("/openapi.json").is_some())
+    })
+    .await;
+    let key = one.says(&["key", "new", "--name", "shop", "--role", "shop"]);
+    let statuses = || machines.map(|machine| post(machine, &key, JSON, "", "[]").status);
+    wait_for("both to admit the key", REVOKED_WITHIN, || statuses() == [400, 400]).await;
+    let body = r#"[{"type":"conversion","goal":"signup"}]"#;
+    for machine in machines {
+        assert_eq!(post(machine, &key, JSON, "", body).status, 200);
+    }
+    expect_number(&database.admin, "SELECT count() FROM events WHERE source_kind = 's2s'", 2).await;
+    other.says(&["key", "revoke", &key[4..14]]);
+    wait_for("both to refuse the key", REVOKED_WITHIN, || statuses() == [401, 401]).await;
+    let list = one.says(&["key", "list"]);
+    assert!(list.contains("revoked"), "{list}");
 }
