@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up test lint fetch
+.PHONY: help up test lint fetch faults
 .NOTPARALLEL:
 
 fetch_parts := deploy/parts/fetch
@@ -31,6 +31,23 @@ lint: ## format, clippy and rustdoc, warnings denied
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --document-private-items
+
+# A round is a load, a fault at a moment that the seed decides, healing, and the reckoning. The log adds up over several calls:
+# RESUME=1 leaves out the rounds that it has. `leadtrail-load faults --help` has the rest.
+ROUNDS ?= 1
+SEED ?= 1
+RATE ?= 500
+STRIKES ?= 1
+SCENARIO ?= all
+FAULTS_LOG ?= loadtest/faults.log
+
+faults: ## break everything under load and reconcile: ROUNDS= SEED= RATE= STRIKES= SCENARIO= RESUME=1
+	@$(fetch_parts) test
+	@cargo build --release --locked
+	@for home in disk kafka; do \
+		$(test_env) target/release/leadtrail-load faults --home $$home --rounds $(ROUNDS) --seed $(SEED) --rate $(RATE) --hang 20 \
+			--strikes $(STRIKES) --scenario $(SCENARIO) --log $(FAULTS_LOG) $(if $(RESUME),--resume) || failed=1; \
+	done; exit $${failed:-0}
 
 fetch: ## only download the parts for `make up` and `make test`
 	@$(fetch_parts) test

@@ -3,6 +3,7 @@
 //! part does not get ready. Promises: all of it ends with this value, or with the harness.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::faults::env::broker::Broker;
 use crate::faults::options::Home;
 use crate::faults::process::Process;
 use crate::faults::tmpfs::Tmpfs;
+use crate::faults::wires::{Far, Wires};
 
 /// From start to ready, on a busy machine, with a journal to read.
 const READY_MAX: Duration = Duration::from_secs(90);
@@ -60,8 +62,23 @@ pub struct Shape {
     pub home: Home,
     /// `leadtrail up` rather than a process for each part.
     pub up: bool,
+    /// What is not as usual.
+    pub special: Special,
+}
+
+/// What an installation has that the usual one has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Special {
+    /// Nothing.
+    None,
     /// The journal's folder on a small file system of its own.
-    pub small_disk: bool,
+    SmallJournalDisk,
+    /// The engine's folder on one.
+    SmallEngineDisk,
+    /// A spill of two segments.
+    SmallSpill,
+    /// Wires between the processes.
+    Wires,
 }
 
 /// A running installation.
@@ -70,8 +87,10 @@ pub struct Installation {
     pub shape: Shape,
     /// The broker, with Kafka as home.
     pub broker: Option<Broker>,
-    /// The journal's file system, when it is small.
+    /// The file system of journal or engine, when it is small.
     pub disk: Option<Tmpfs>,
+    /// The network, when it can be cut.
+    pub wires: Wires,
     folder: PathBuf,
     edge_port: u16,
     ops_ports: BTreeMap<Part, u16>,
@@ -84,9 +103,13 @@ impl Installation {
     /// Starts all of it and waits until it is ready.
     pub async fn start(shape: Shape) -> anyhow::Result<Self> {
         let folder = env::folder("installation");
-        let broker = match shape.home {
-            Home::Kafka => Some(Broker::own().await),
-            Home::Disk => None,
+        let mut wires = Wires::default();
+        let broker = match (shape.home, shape.special) {
+            (Home::Kafka, Special::Wires) => {
+                Some(Broker::with_doors(wires.to_broker(env::free_port).await?).await)
+            }
+            (Home::Kafka, _) => Some(Broker::own().await),
+            (Home::Disk, _) => None,
         };
         let parts = [Part::Edge, Part::Consumer, Part::SecondConsumer, Part::Settle, Part::Up];
         let mut installation = Self {
@@ -96,18 +119,27 @@ impl Installation {
             engine: None,
             parts: BTreeMap::new(),
             disk: None,
+            wires,
             shape,
             broker,
             folder,
         };
         installation.environment = installation.make_environment()?;
         std::fs::create_dir_all(installation.data())?;
-        if installation.shape.small_disk {
-            installation.disk = Some(Tmpfs::mount(&installation.journal())?);
-        }
+        installation.disk = match installation.shape.special {
+            Special::SmallJournalDisk => Some(Tmpfs::mount(&installation.journal())?),
+            Special::SmallEngineDisk => Some(Tmpfs::mount(&installation.data().join("engine"))?),
+            _ => None,
+        };
         if !installation.shape.up {
-            installation.engine = Some(installation.start_engine().await?);
+            let port = env::free_port();
+            installation.engine = Some(installation.start_engine(port).await?);
             installation.command(&["schema", "apply"])?;
+            if installation.shape.special == Special::Wires {
+                installation.wires.to_engine(port).await?;
+                let password = installation.access()?.admin.password;
+                write_secret(&installation.password(), password.expose())?;
+            }
         }
         for part in installation.usual_parts() {
             installation.start_part(*part)?;
@@ -143,6 +175,9 @@ impl Installation {
         // So high that no limit refuses what a fault did not.
         for key in ["ADDRESS_PER_MINUTE", "ADDRESS_BURST", "FORM_PER_MINUTE", "FORM_BURST"] {
             pairs.push((format!("LIMITS__{key}"), 100_000_000.to_string()));
+        }
+        if self.shape.special == Special::SmallSpill {
+            pairs.push(("JOURNAL__BYTES_MAX".to_owned(), (40 << 20).to_string()));
         }
         if let Some(broker) = &self.broker {
             pairs.push(("LOG__HOME".to_owned(), "kafka".to_owned()));
@@ -190,11 +225,11 @@ impl Installation {
             .with_database("leadtrail"))
     }
 
-    async fn start_engine(&self) -> anyhow::Result<Engine> {
+    async fn start_engine(&self, http_port: u16) -> anyhow::Result<Engine> {
         let library = env::part("LEADTRAIL_ENGINE__LIBRARY", "engine");
         let mut settings = EngineSettings::new(library, self.data().join("engine"));
         settings.program = self.shape.program.clone();
-        settings.http_port = env::free_port();
+        settings.http_port = http_port;
         settings.memory_bytes_max = MEMORY_BYTES_MAX;
         Ok(Engine::start(settings).await?)
     }
@@ -224,10 +259,31 @@ impl Installation {
         ] {
             environment.push((key.to_owned(), value));
         }
+        environment.extend(self.wired(part)?);
         let log = self.folder.join(format!("{part:?}.log").to_lowercase());
         let process = Process::spawn(&self.shape.program, &[part.command()], &environment, &log)?;
         self.parts.insert(part, process);
         Ok(())
+    }
+
+    /// What a part has to be told so that it goes by its wires. The second consumer has the first one's.
+    fn wired(&self, part: Part) -> anyhow::Result<Vec<(String, String)>> {
+        let part = if part == Part::SecondConsumer { Part::Consumer } else { part };
+        let mut environment = Vec::new();
+        if let Some(port) = self.wires.port(part, Far::Broker) {
+            environment.push(("LEADTRAIL_KAFKA__BROKERS", format!("127.0.0.1:{port}")));
+        }
+        if let Some(port) = self.wires.port(part, Far::Engine) {
+            environment.push(("LEADTRAIL_WAREHOUSE__URL", format!("http://127.0.0.1:{port}")));
+            environment.push(("LEADTRAIL_WAREHOUSE__USER", self.access()?.admin.user));
+            let file = path_text(&self.password())?;
+            environment.push(("LEADTRAIL_WAREHOUSE__PASSWORD_FILE", file));
+        }
+        Ok(environment.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+
+    fn password(&self) -> PathBuf {
+        self.folder.join("password")
     }
 
     /// Waits until a part says that it is ready.
@@ -311,6 +367,12 @@ impl Installation {
         }
         Ok(())
     }
+}
+
+fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+    Ok(std::io::Write::write_all(&mut file, secret.as_bytes())?)
 }
 
 fn path_text(path: &Path) -> anyhow::Result<String> {

@@ -16,7 +16,10 @@ mod round;
 mod scenario;
 mod tables;
 mod tmpfs;
+mod totals;
 mod verdict;
+mod wire;
+mod wires;
 
 use std::io::Write as _;
 use std::process::Command;
@@ -29,6 +32,7 @@ pub use options::FaultsOptions;
 
 use crate::faults::installation::{Installation, Shape};
 use crate::faults::scenario::Scenario;
+use crate::faults::totals::Totals;
 
 /// Runs all that is asked for; true when all is well.
 ///
@@ -58,6 +62,10 @@ async fn all(options: &FaultsOptions, scenarios: &[Scenario]) -> anyhow::Result<
     for scenario in scenarios {
         let mut running = None;
         for number in 1..=options.rounds {
+            if options.resume && totals::has(&read_log(options)?, &key(options, *scenario, number))
+            {
+                continue;
+            }
             let mut installation = match running.take() {
                 Some(installation) => installation,
                 None => Installation::start(shape(options, *scenario)).await?,
@@ -85,7 +93,32 @@ async fn all(options: &FaultsOptions, scenarios: &[Scenario]) -> anyhow::Result<
             }
         }
     }
+    if options.log.is_some() {
+        print!("{}", Totals::of(&read_log(options)?));
+    }
     Ok(all_is_well)
+}
+
+fn read_log(options: &FaultsOptions) -> anyhow::Result<String> {
+    match options.log.as_ref().map(std::fs::read_to_string) {
+        Some(Ok(text)) => Ok(text),
+        Some(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot read the log {:?}", options.log))
+        }
+        _ => Ok(String::new()),
+    }
+}
+
+/// What makes up a round.
+fn key(options: &FaultsOptions, scenario: Scenario, number: u32) -> [(&'static str, String); 6] {
+    [
+        ("scenario", scenario.name().to_owned()),
+        ("home", format!("{:?}", options.home).to_lowercase()),
+        ("seed", options.seed.to_string()),
+        ("round", number.to_string()),
+        ("strikes", options.strikes.to_string()),
+        ("rate", options.rate.to_string()),
+    ]
 }
 
 fn shape(options: &FaultsOptions, scenario: Scenario) -> Shape {
@@ -93,7 +126,7 @@ fn shape(options: &FaultsOptions, scenario: Scenario) -> Shape {
         program: options.program.clone(),
         home: options.home,
         up: scenario == Scenario::Kill9Up,
-        small_disk: scenario == Scenario::DiskFull,
+        special: scenario.special(),
     }
 }
 
@@ -104,12 +137,8 @@ fn tell(
     number: u32,
     words: &str,
 ) -> anyhow::Result<()> {
-    let FaultsOptions { home, seed, rate, strikes, .. } = options;
-    let home = format!("{home:?}").to_lowercase();
-    let line = format!(
-        "scenario={} home={home} seed={seed} round={number} strikes={strikes} rate={rate} {words}",
-        scenario.name()
-    );
+    let key = key(options, scenario, number).map(|(name, value)| format!("{name}={value}"));
+    let line = format!("{} {words}", key.join(" "));
     println!("{line}");
     let Some(path) = &options.log else { return Ok(()) };
     let mut file = std::fs::OpenOptions::new()

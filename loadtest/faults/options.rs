@@ -43,7 +43,7 @@ pub struct FaultsOptions {
     /// Strikes in a round, one after the other under the same load; a scenario that destroys the log strikes once
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub strikes: u32,
-    /// Seconds that a hung or sleeping process is stopped
+    /// Seconds that a process is stopped or a wire is cut; where the moments are random too, at most
     #[arg(long, default_value_t = 90)]
     pub hang: u32,
     /// Keep-alive connections
@@ -55,6 +55,9 @@ pub struct FaultsOptions {
     /// Add each round's line to this file, with date and commit
     #[arg(long)]
     pub log: Option<PathBuf>,
+    /// Leave out rounds that the log has already, with this home, seed and rate and any commit
+    #[arg(long, requires = "log")]
+    pub resume: bool,
     /// Where the folders of the run are made; those of good rounds are removed [default: the temporary folder]
     #[arg(long)]
     pub folder: Option<PathBuf>,
@@ -75,16 +78,11 @@ impl FaultsOptions {
     /// When a name is unknown, or not of this home.
     pub fn chosen(&self) -> anyhow::Result<Vec<Scenario>> {
         if self.scenarios.iter().any(|name| name == "all") {
-            return Ok(Scenario::ALL.into_iter().filter(|one| one.fits(self.home)).collect());
+            return Ok(Scenario::of(self.home).collect());
         }
         let find = |name: &String| {
-            let found = Scenario::ALL.into_iter().find(|one| one.name() == name);
-            found.filter(|one| one.fits(self.home)).ok_or_else(|| {
-                let names: Vec<&str> = Scenario::ALL
-                    .into_iter()
-                    .filter(|one| one.fits(self.home))
-                    .map(Scenario::name)
-                    .collect();
+            Scenario::of(self.home).find(|one| one.name() == name).ok_or_else(|| {
+                let names: Vec<&str> = Scenario::of(self.home).map(Scenario::name).collect();
                 anyhow::anyhow!(
                     "no scenario '{name}' with this home; there are {}",
                     names.join(", ")

@@ -6,18 +6,26 @@ mod broker;
 mod commit;
 mod disk;
 mod kill;
+mod network;
+mod poison;
 mod sleep;
+mod storm;
+mod torn;
 mod wipe;
 
 use std::time::{Duration, Instant};
 
 use crate::dice::Dice;
-use crate::faults::installation::{Installation, Part};
+use crate::faults::installation::{Installation, Part, Special};
 use crate::faults::options::Home;
+use crate::faults::wires::Far;
 
 /// Copies come at most this late: 30 s after the brokers came back, what an earlier process left is sent again.
 const LATE_COPIES: Duration = Duration::from_secs(40);
 const QUIET: Duration = Duration::from_secs(3);
+
+/// What hangs or is cut for less than this is hardly noticed.
+const HANG_MIN: Duration = Duration::from_secs(5);
 
 /// What happens to the installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,64 +64,112 @@ pub enum Scenario {
     RecreateTopicDown,
     /// The journal's disk is full (with Kafka: while the broker hangs).
     DiskFull,
+    /// The edge sleeps.
+    SleepEdge,
+    /// Settling sleeps.
+    SleepSettle,
+    /// The engine sleeps.
+    SleepEngine,
+    /// The edge can't reach the broker.
+    CutEdgeBroker,
+    /// The consumer can't reach the broker.
+    CutConsumerBroker,
+    /// Settling can't reach the broker.
+    CutSettleBroker,
+    /// The consumer can't reach the engine.
+    CutConsumerEngine,
+    /// Settling can't reach the engine.
+    CutSettleEngine,
+    /// Nobody hears of the broker any more, and nobody is told.
+    SilentBroker,
+    /// The broker answers late.
+    SlowBroker,
+    /// Consumers join and leave every two seconds.
+    RebalanceStorm,
+    /// The journal's last write was torn.
+    TornJournal,
+    /// Records that can't be read.
+    PoisonRecords,
+    /// The spill is full: the broker hangs for longer than it lasts.
+    SpillFull,
+    /// The engine's disk is full.
+    EngineDiskFull,
 }
 
+/// The homes of the log that a scenario can happen with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Homes {
+    Both,
+    Only(Home),
+}
+
+const BOTH: Homes = Homes::Both;
+const DISK: Homes = Homes::Only(Home::Disk);
+const KAFKA: Homes = Homes::Only(Home::Kafka);
+
+/// All, in the order in which they are run, with their names on the command line and in the log.
+const ALL: [(Scenario, &str, Homes); 32] = [
+    (Scenario::Kill9Edge, "kill9-edge", BOTH),
+    (Scenario::Kill9Consumer, "kill9-consumer", BOTH),
+    (Scenario::Kill9Settle, "kill9-settle", BOTH),
+    (Scenario::Kill9Engine, "kill9-engine", BOTH),
+    (Scenario::Kill9EngineOften, "kill9-engine-often", BOTH),
+    (Scenario::Kill9EngineAtCommit, "kill9-engine-at-commit", BOTH),
+    (Scenario::Kill9Tree, "kill9-tree", BOTH),
+    (Scenario::Kill9Up, "kill9-up", BOTH),
+    (Scenario::Kill9Broker, "kill9-broker", KAFKA),
+    (Scenario::HangBroker, "hang-broker", KAFKA),
+    (Scenario::RestartBroker, "restart-broker", KAFKA),
+    (Scenario::Kill9EdgeInOutage, "kill9-edge-in-outage", KAFKA),
+    (Scenario::SleepConsumer, "sleep-consumer", BOTH),
+    (Scenario::SleepEdge, "sleep-edge", BOTH),
+    (Scenario::SleepSettle, "sleep-settle", BOTH),
+    (Scenario::SleepEngine, "sleep-engine", BOTH),
+    (Scenario::CutEdgeBroker, "cut-edge-broker", KAFKA),
+    (Scenario::CutConsumerBroker, "cut-consumer-broker", KAFKA),
+    (Scenario::CutSettleBroker, "cut-settle-broker", KAFKA),
+    (Scenario::CutConsumerEngine, "cut-consumer-engine", BOTH),
+    (Scenario::CutSettleEngine, "cut-settle-engine", BOTH),
+    (Scenario::SilentBroker, "silent-broker", KAFKA),
+    (Scenario::SlowBroker, "slow-broker", KAFKA),
+    (Scenario::RebalanceStorm, "rebalance-storm", KAFKA),
+    (Scenario::TornJournal, "torn-journal", DISK),
+    (Scenario::PoisonRecords, "poison-records", KAFKA),
+    (Scenario::SpillFull, "spill-full", KAFKA),
+    (Scenario::WipeJournal, "wipe-journal", DISK),
+    (Scenario::RecreateTopicRunning, "recreate-topic-running", KAFKA),
+    (Scenario::RecreateTopicDown, "recreate-topic-down", KAFKA),
+    (Scenario::DiskFull, "disk-full", BOTH),
+    (Scenario::EngineDiskFull, "engine-disk-full", BOTH),
+];
+
 impl Scenario {
-    /// All, in the order in which they are run.
-    pub const ALL: [Self; 17] = [
-        Self::Kill9Edge,
-        Self::Kill9Consumer,
-        Self::Kill9Settle,
-        Self::Kill9Engine,
-        Self::Kill9EngineOften,
-        Self::Kill9EngineAtCommit,
-        Self::Kill9Tree,
-        Self::Kill9Up,
-        Self::Kill9Broker,
-        Self::HangBroker,
-        Self::RestartBroker,
-        Self::Kill9EdgeInOutage,
-        Self::SleepConsumer,
-        Self::WipeJournal,
-        Self::RecreateTopicRunning,
-        Self::RecreateTopicDown,
-        Self::DiskFull,
-    ];
+    /// All that can happen with this home of the log.
+    pub fn of(home: Home) -> impl Iterator<Item = Self> {
+        let fits = move |homes: Homes| homes == BOTH || homes == Homes::Only(home);
+        ALL.into_iter().filter(move |(_, _, homes)| fits(*homes)).map(|(one, ..)| one)
+    }
 
     /// The name on the command line and in the log.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Kill9Edge => "kill9-edge",
-            Self::Kill9Consumer => "kill9-consumer",
-            Self::Kill9Settle => "kill9-settle",
-            Self::Kill9Engine => "kill9-engine",
-            Self::Kill9EngineOften => "kill9-engine-often",
-            Self::Kill9EngineAtCommit => "kill9-engine-at-commit",
-            Self::Kill9Tree => "kill9-tree",
-            Self::Kill9Up => "kill9-up",
-            Self::Kill9Broker => "kill9-broker",
-            Self::HangBroker => "hang-broker",
-            Self::RestartBroker => "restart-broker",
-            Self::Kill9EdgeInOutage => "kill9-edge-in-outage",
-            Self::SleepConsumer => "sleep-consumer",
-            Self::WipeJournal => "wipe-journal",
-            Self::RecreateTopicRunning => "recreate-topic-running",
-            Self::RecreateTopicDown => "recreate-topic-down",
-            Self::DiskFull => "disk-full",
-        }
+        let found = ALL.into_iter().find(|(one, ..)| *one == self);
+        found.expect("the table has all of them").1
     }
 
-    /// Whether it can happen with this home of the log.
-    pub fn fits(self, home: Home) -> bool {
+    /// What the installation must have for it.
+    pub fn special(self) -> Special {
         match self {
-            Self::Kill9Broker
-            | Self::HangBroker
-            | Self::RestartBroker
-            | Self::Kill9EdgeInOutage
-            | Self::RecreateTopicRunning
-            | Self::RecreateTopicDown => home == Home::Kafka,
-            Self::WipeJournal => home == Home::Disk,
-            _ => true,
+            Self::DiskFull => Special::SmallJournalDisk,
+            Self::EngineDiskFull => Special::SmallEngineDisk,
+            Self::SpillFull => Special::SmallSpill,
+            Self::CutEdgeBroker
+            | Self::CutConsumerBroker
+            | Self::CutSettleBroker
+            | Self::CutConsumerEngine
+            | Self::CutSettleEngine
+            | Self::SilentBroker
+            | Self::SlowBroker => Special::Wires,
+            _ => Special::None,
         }
     }
 
@@ -125,7 +181,15 @@ impl Scenario {
     /// How long something sleeps in it, by which the load lasts longer.
     pub fn sleeps(self, hang: Duration) -> Duration {
         match self {
-            Self::HangBroker | Self::SleepConsumer => hang,
+            Self::HangBroker
+            | Self::SleepConsumer
+            | Self::SleepEdge
+            | Self::SleepSettle
+            | Self::SleepEngine
+            | Self::RebalanceStorm
+            | Self::SpillFull
+            | Self::EngineDiskFull => hang,
+            _ if self.special() == Special::Wires => hang,
             _ => Duration::ZERO,
         }
     }
@@ -138,6 +202,9 @@ impl Scenario {
                 | Self::Kill9Tree
                 | Self::Kill9Up
                 | Self::Kill9EdgeInOutage
+                | Self::SleepEdge
+                | Self::CutEdgeBroker
+                | Self::SilentBroker
                 | Self::RecreateTopicRunning
                 | Self::RecreateTopicDown
         );
@@ -169,9 +236,43 @@ impl Scenario {
             Self::RecreateTopicRunning => return wipe::topic(installation, false).await.map(Some),
             Self::RecreateTopicDown => return wipe::topic(installation, true).await.map(Some),
             Self::DiskFull => disk::full(installation, dice).await?,
+            Self::SleepEdge => sleep::part(installation, Part::Edge, dice, hang).await?,
+            Self::SleepSettle => sleep::part(installation, Part::Settle, dice, hang).await?,
+            Self::SleepEngine => sleep::engine(installation, dice, hang).await?,
+            Self::CutEdgeBroker
+            | Self::CutConsumerBroker
+            | Self::CutSettleBroker
+            | Self::CutConsumerEngine
+            | Self::CutSettleEngine => {
+                network::cut(installation, self.pair(), dice, hang).await?;
+            }
+            Self::SilentBroker => network::silent_broker(installation, dice, hang).await?,
+            Self::SlowBroker => network::slow_broker(installation, dice, hang).await?,
+            Self::RebalanceStorm => storm::rebalances(installation, dice, hang).await?,
+            Self::TornJournal => torn::journal(installation, dice).await?,
+            Self::PoisonRecords => poison::records(installation, dice).await?,
+            Self::SpillFull => disk::spill_full(installation, hang).await?,
+            Self::EngineDiskFull => disk::engine_full(installation, dice, hang).await?,
         }
         Ok(None)
     }
+
+    /// The pair whose wire is cut.
+    fn pair(self) -> (Part, Far) {
+        match self {
+            Self::CutEdgeBroker => (Part::Edge, Far::Broker),
+            Self::CutConsumerBroker => (Part::Consumer, Far::Broker),
+            Self::CutSettleBroker => (Part::Settle, Far::Broker),
+            Self::CutSettleEngine => (Part::Settle, Far::Engine),
+            _ => (Part::Consumer, Far::Engine),
+        }
+    }
+}
+
+/// A random time from 5 s to `hang`.
+fn between(dice: &mut Dice, hang: Duration) -> Duration {
+    let more = hang.saturating_sub(HANG_MIN);
+    HANG_MIN + more.mul_f64(dice.below(1000) as f64 / 1000.0)
 }
 
 /// Sleeps for a random time below `milliseconds`.

@@ -1,4 +1,4 @@
-//! The journal's disk is full for a while, to the last byte.
+//! The journal's or the engine's disk is full for a while, to the last byte; or the spill is.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::pause;
 use crate::dice::Dice;
-use crate::faults::installation::Installation;
+use crate::faults::installation::{Installation, Part};
 
 const FULL_MIN: Duration = Duration::from_secs(3);
 const FULL_MORE_MS: u64 = 4_000;
@@ -25,5 +25,29 @@ pub async fn full(installation: &Installation, dice: &mut Dice) -> anyhow::Resul
         broker.cont();
         broker.wait_until_ready().await;
     }
+    Ok(())
+}
+
+/// Fills the engine's disk and frees it. What can't be inserted meanwhile waits in the log.
+pub async fn engine_full(
+    installation: &mut Installation,
+    dice: &mut Dice,
+    hang: Duration,
+) -> anyhow::Result<()> {
+    let disk = installation.disk.as_ref().context("the engine has no disk of its own")?;
+    disk.fill()?;
+    tokio::time::sleep(super::between(dice, hang)).await;
+    disk.free()?;
+    installation.engine_answers().await?;
+    installation.ready(Part::Consumer).await
+}
+
+/// The broker hangs for longer than the spill lasts.
+pub async fn spill_full(installation: &Installation, hang: Duration) -> anyhow::Result<()> {
+    let broker = installation.broker.as_ref().context("this home has no broker")?;
+    broker.stop_signal();
+    tokio::time::sleep(hang).await;
+    broker.cont();
+    broker.wait_until_ready().await;
     Ok(())
 }

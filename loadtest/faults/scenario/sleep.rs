@@ -1,9 +1,11 @@
-//! A consumer that sleeps in the middle of a batch and wakes when others went on.
+//! Processes that sleep and wake: a consumer in the middle of a batch while others go on, and the rest at any moment.
 
 use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::between;
+use crate::dice::Dice;
 use crate::faults::installation::{Installation, Part};
 use crate::faults::options::Home;
 
@@ -28,4 +30,29 @@ pub async fn consumer(installation: &mut Installation, hang: Duration) -> anyhow
         installation.terminate(Part::SecondConsumer).await?;
     }
     Ok(())
+}
+
+/// Stops a part for 5 s to `hang` and lets it go on.
+pub async fn part(
+    installation: &mut Installation,
+    part: Part,
+    dice: &mut Dice,
+    hang: Duration,
+) -> anyhow::Result<()> {
+    installation.signal(part, Signal::STOP)?;
+    tokio::time::sleep(between(dice, hang)).await;
+    installation.signal(part, Signal::CONT)?;
+    installation.ready(part).await
+}
+
+/// The same with the engine.
+pub async fn engine(
+    installation: &Installation,
+    dice: &mut Dice,
+    hang: Duration,
+) -> anyhow::Result<()> {
+    installation.signal_engine(Signal::STOP)?;
+    tokio::time::sleep(between(dice, hang)).await;
+    installation.signal_engine(Signal::CONT)?;
+    installation.engine_answers().await
 }

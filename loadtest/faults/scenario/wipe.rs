@@ -8,7 +8,7 @@ use crate::dice::Dice;
 use crate::faults::installation::{Installation, Part};
 
 /// The default of `kafka.topic` and `kafka.partitions`.
-const TOPIC: &str = "leadtrail.events";
+pub const TOPIC: &str = "leadtrail.events";
 const PARTITIONS: i32 = 4;
 
 /// The broker may say that a topic is gone shortly before it takes no more for it.

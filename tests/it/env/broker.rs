@@ -35,7 +35,17 @@ pub struct Broker {
     folder: PathBuf,
     libs: PathBuf,
     port: u16,
+    doors: Vec<Door>,
     life: Mutex<Option<Life>>,
+}
+
+/// A further listener: the port that it listens on, and the one that it names to clients, where a wire to it may lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Door {
+    /// Where the broker listens.
+    pub listens: u16,
+    /// Where it says that it listens.
+    pub named: u16,
 }
 
 /// One process.
@@ -53,10 +63,16 @@ impl Broker {
 
     /// A broker for one test. It ends with this value.
     pub async fn own() -> Self {
+        Self::with_doors(Vec::new()).await
+    }
+
+    /// The same with further listeners, so that the network between it and one of its clients can be cut.
+    pub async fn with_doors(doors: Vec<Door>) -> Self {
         let broker = Self {
             folder: super::folder("broker"),
             libs: super::part("LEADTRAIL_KAFKA_LIBS", "kafka"),
             port: super::free_port(),
+            doors,
             life: Mutex::new(None),
         };
         broker.format();
@@ -218,14 +234,20 @@ impl Broker {
 
     fn properties(&self) -> String {
         let (port, controller) = (self.port, super::free_port());
+        let (mut listens, mut named, mut kinds) = (String::new(), String::new(), String::new());
+        for (number, door) in self.doors.iter().enumerate() {
+            write!(listens, ",DOOR{number}://127.0.0.1:{}", door.listens).unwrap();
+            write!(named, ",DOOR{number}://127.0.0.1:{}", door.named).unwrap();
+            write!(kinds, ",DOOR{number}:PLAINTEXT").unwrap();
+        }
         let mut text = format!(
             "process.roles=broker,controller\n\
              node.id=1\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listens}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}{named}\n\
              controller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{kinds}\n\
              log.dirs={}\n\
              auto.create.topics.enable=false\n\
              broker.session.timeout.ms=6000\n\
