@@ -106,7 +106,7 @@ impl Installation {
         let mut wires = Wires::default();
         let broker = match (shape.home, shape.special) {
             (Home::Kafka, Special::Wires) => {
-                Some(Broker::with_doors(wires.to_broker(env::free_port).await?).await)
+                Some(Broker::with_doors(wires.lay_to_broker(env::free_port).await?).await)
             }
             (Home::Kafka, _) => Some(Broker::own().await),
             (Home::Disk, _) => None,
@@ -136,7 +136,7 @@ impl Installation {
             installation.engine = Some(installation.start_engine(port).await?);
             installation.command(&["schema", "apply"])?;
             if installation.shape.special == Special::Wires {
-                installation.wires.to_engine(port).await?;
+                installation.wires.lay_to_engine(port).await?;
                 let password = installation.access()?.admin.password;
                 write_secret(&installation.password(), password.expose())?;
             }

@@ -24,7 +24,10 @@ pub struct Wires {
 
 impl Wires {
     /// Lays wires to the broker, and gives its doors.
-    pub async fn to_broker(&mut self, free_port: impl Fn() -> u16) -> std::io::Result<Vec<Door>> {
+    pub async fn lay_to_broker(
+        &mut self,
+        free_port: impl Fn() -> u16,
+    ) -> std::io::Result<Vec<Door>> {
         let mut doors = Vec::new();
         for part in [Part::Edge, Part::Consumer, Part::Settle] {
             let listens = free_port();
@@ -36,7 +39,7 @@ impl Wires {
     }
 
     /// Lays wires to the engine.
-    pub async fn to_engine(&mut self, port: u16) -> std::io::Result<()> {
+    pub async fn lay_to_engine(&mut self, port: u16) -> std::io::Result<()> {
         for part in [Part::Consumer, Part::Settle] {
             self.wires.insert((part, Far::Engine), Wire::lay(port).await?);
         }
