@@ -241,8 +241,10 @@ fn decided(mut event: Event, of: Event, drop: bool, reasons: Vec<String>) -> Eve
 proptest! {
     #[test]
     fn a_decision_is_written_with_what_it_releases(
-        event in events(), of in events(), drop: bool, reasons in vec(text(), 0..3),
+        event in events(), number: u32, drop: bool, reasons in vec(text(), 0..3),
     ) {
+        // One event says all that two would: making a random one is what takes its time.
+        let of = Event { id: EventId::from_parts(7, number, 9), ..event.clone() };
         let event = decided(event, of, drop, reasons);
         let record = write(&event);
         let serde = serde_json::to_vec(&event).unwrap();

@@ -20,6 +20,9 @@
 //! An answer other than a refusal means that the event is durable: on Kafka with `acks=all`, or in the journal. Each
 //! event is then in ClickHouse exactly once, or in the dead letters with its reason.
 
+#[cfg(test)]
+mod cases;
+
 // What every stage speaks of.
 pub mod access;
 pub mod config;

@@ -71,17 +71,26 @@ personal_text!(
 );
 
 impl Email {
-    /// The form that keys are made from: trimmed, in lower case, the domain in ASCII (DOMAIN.md 4.4). Empty when it is no address.
+    /// The form that keys are made from: trimmed, in lower case, the domain in ASCII (DOMAIN.md 4.4), without what people paste
+    /// around it (`mailto:`, `Jane <…>`, a full stop). Empty when it is no address.
     pub fn normalised(&self) -> String {
         let text = self.0.trim().to_lowercase();
-        let plausible = |user: &str, host: &str| {
-            !user.is_empty() && host.contains('.') && !host.contains(['@', ' ', '%'])
+        let bare = match (text.rfind('<'), text.strip_suffix('>')) {
+            (Some(at), Some(closed)) => &closed[at + 1..],
+            _ => text.strip_prefix("mailto:").unwrap_or(&text),
         };
-        match text.split_once('@') {
-            Some((user, host)) if text.len() <= 254 && plausible(user, host) => {
+        let bare = bare.trim().trim_end_matches('.');
+        let plausible = |user: &str, host: &str| {
+            let one = user.starts_with('"') || !user.contains([' ', ',', ';', '<', '>']);
+            one && !user.is_empty()
+                && host.contains('.')
+                && !host.contains(['@', ' ', '%', ',', '>'])
+        };
+        match bare.split_once('@') {
+            Some((user, host)) if bare.len() <= 254 && plausible(user, host) => {
                 match url::Host::parse(host) {
                     Ok(url::Host::Domain(domain)) if !host.is_ascii() => format!("{user}@{domain}"),
-                    _ => text,
+                    _ => bare.to_owned(),
                 }
             }
             _ => String::new(),
@@ -217,7 +226,20 @@ mod tests {
     #[test]
     fn keys_are_made_from_one_spelling() {
         assert_eq!(Email::new(" Jane@Example.COM ").normalised(), "jane@example.com");
-        assert_eq!(Email::new("not an address").normalised(), "");
+        for pasted in
+            ["mailto:jane@example.com", "Jane Roe <Jane@Example.com>", "jane@example.com."]
+        {
+            assert_eq!(Email::new(pasted).normalised(), "jane@example.com", "{pasted}");
+        }
+        for none in [
+            "not an address",
+            "a@b.example, c@d.example",
+            "Jane jane@b.example",
+            "<>",
+            "a@<b.example>",
+        ] {
+            assert_eq!(Email::new(none).normalised(), "", "{none}");
+        }
         assert_eq!(Email::new("jane@BÜCHER.example").normalised(), "jane@xn--bcher-kva.example");
         assert_eq!(Phone::new("+49 (170) 123-45 67").normalised(), "+491701234567");
     }

@@ -285,6 +285,9 @@ mod tests {
         Keys::open(folder.path()).unwrap()
     }
 
+    /// Those of all random cases: making keys costs an fsync.
+    static KEYS: std::sync::LazyLock<Keys> = std::sync::LazyLock::new(keys);
+
     #[test]
     fn a_token_of_one_kind_is_no_token_of_another() {
         let keys = keys();
@@ -319,44 +322,44 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(crate::cases::cases(64))]
         #[test]
         fn a_click_id_gives_its_parts_back_and_admits_no_change(
             millis in 0u64..(1 << 48), sequence: u32, node: u32, link: u32, offer: u32, affiliate: u32,
             flip in 0usize..400,
         ) {
-            let keys = keys();
+            let keys = &*KEYS;
             let claim = ClickClaim { id: EventId::from_parts(millis, sequence, node), link, offer, affiliate };
-            let text = sign_click(&keys, &claim);
+            let text = sign_click(keys, &claim);
             prop_assert!(text.len() <= TOKEN_CHARACTERS_MAX);
-            prop_assert_eq!(verify_click(&keys, &text), Some(claim));
+            prop_assert_eq!(verify_click(keys, &text), Some(claim));
             let mut bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
             let bit = flip % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_eq!(verify_click(&keys, &URL_SAFE_NO_PAD.encode(bytes)), None);
-            let receipt = sign_receipt(&keys, claim.id);
-            prop_assert_eq!(verify_receipt(&keys, &receipt), Some(claim.id));
+            prop_assert_eq!(verify_click(keys, &URL_SAFE_NO_PAD.encode(bytes)), None);
+            let receipt = sign_receipt(keys, claim.id);
+            prop_assert_eq!(verify_receipt(keys, &receipt), Some(claim.id));
         }
 
         #[test]
         fn a_refusals_reference_gives_its_parts_back_and_admits_no_change(
             at_ms in 0i64..(1 << 48), code in "[a-z_]{1,20}", flip in 0usize..400,
         ) {
-            let keys = keys();
-            let text = sign_refusal(&keys, at_ms, &code);
+            let keys = &*KEYS;
+            let text = sign_refusal(keys, at_ms, &code);
             prop_assert!(text.len() <= 62);
-            prop_assert_eq!(verify_refusal(&keys, &text), Some(RefusalClaim { at_ms, code }));
-            prop_assert_eq!(verify_receipt(&keys, &text), None);
+            prop_assert_eq!(verify_refusal(keys, &text), Some(RefusalClaim { at_ms, code }));
+            prop_assert_eq!(verify_receipt(keys, &text), None);
             let mut bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
             let bit = flip % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_eq!(verify_refusal(&keys, &URL_SAFE_NO_PAD.encode(bytes)), None);
+            prop_assert_eq!(verify_refusal(keys, &URL_SAFE_NO_PAD.encode(bytes)), None);
         }
 
         #[test]
         fn no_text_makes_a_verifier_panic(text in ".{0,100}") {
-            let keys = keys();
-            let _ = (verify_click(&keys, &text), verify_receipt(&keys, &text), verify_mail(&keys, &text), verify_refusal(&keys, &text));
+            let keys = &*KEYS;
+            let _ = (verify_click(keys, &text), verify_receipt(keys, &text), verify_mail(keys, &text), verify_refusal(keys, &text));
         }
     }
 }

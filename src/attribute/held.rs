@@ -192,6 +192,19 @@ mod tests {
     }
 
     #[test]
+    fn complaints_and_requests_for_help_are_scored_like_leads() {
+        for kind in [EventType::Complaint, EventType::ServiceContact] {
+            let mut bench = Bench::new();
+            bench.add(Event { event_type: kind, ..lead("x") }, None);
+            assert_eq!(bench.counts(), [0, 0, 1, 1]);
+            assert!(bench.rows.service_contacts.is_empty());
+            assert_eq!(bench.rows.quarantine[0].reasons.0, ["honeypot"]);
+            bench.add(Event { event_type: kind, ..lead("") }, None);
+            assert_eq!((bench.rows.service_contacts.len(), bench.counts()), (1, [0, 0, 1, 2]));
+        }
+    }
+
+    #[test]
     fn what_an_earlier_attempt_judged_stands() {
         let mut bench = Bench::new();
         bench.add(lead("x"), Some(false));

@@ -15,7 +15,7 @@ use crate::personal::{Email, PersonalText, Phone};
 use crate::store::native::{Key16, Millis, Pairs, Texts};
 use crate::store::rows::{LeadRow, ServiceContactRow};
 
-/// Fields with a column of their own; the others go to `traits` by their canonical name.
+/// Fields with a column of their own in `leads`; the others go to `traits` by their canonical name.
 const COLUMNS: [LeadField; 18] = [
     LeadField::Email,
     LeadField::Phone,
@@ -35,6 +35,23 @@ const COLUMNS: [LeadField; 18] = [
     LeadField::Message,
     LeadField::Product,
     LeadField::LeadSource,
+];
+
+/// Those of `service_contacts`.
+const CONTACT_COLUMNS: [LeadField; 13] = [
+    LeadField::Email,
+    LeadField::Phone,
+    LeadField::FirstName,
+    LeadField::LastName,
+    LeadField::FullName,
+    LeadField::Company,
+    LeadField::Subject,
+    LeadField::Message,
+    LeadField::Product,
+    LeadField::OrderId,
+    LeadField::CaseType,
+    LeadField::CaseReason,
+    LeadField::CasePriority,
 ];
 
 /// A form's fields, sorted.
@@ -212,8 +229,8 @@ impl Lead {
     }
 
     /// The fields without a column, by their canonical names.
-    fn traits(&self) -> Pairs {
-        let others = LeadField::ALL.iter().filter(|field| !COLUMNS.contains(field));
+    fn traits(&self, columns: &[LeadField]) -> Pairs {
+        let others = LeadField::ALL.iter().filter(|field| !columns.contains(field));
         let filled = others.filter(|field| !self.value(**field).is_empty());
         Pairs(filled.map(|field| (field.name().to_owned(), self.text(*field))).collect())
     }
@@ -262,7 +279,7 @@ impl Lead {
             message: self.text(F::Message),
             product: self.text(F::Product),
             lead_source: self.text(F::LeadSource),
-            traits: self.traits(),
+            traits: self.traits(&COLUMNS),
             extra: self.extra(),
             consents: Pairs(self.consents),
             country: enriched.place.country.clone(),
@@ -315,7 +332,7 @@ impl Lead {
             last_name: self.text(F::LastName),
             full_name: self.text(F::FullName),
             company: self.text(F::Company),
-            traits: self.traits(),
+            traits: self.traits(&CONTACT_COLUMNS),
             extra: self.extra(),
             consents: Pairs(self.consents),
             country: enriched.place.country.clone(),
@@ -323,6 +340,7 @@ impl Lead {
             spam_score: judgement.score,
             spam_reasons: Texts(judgement.reasons.into_iter().map(str::to_owned).collect()),
             spam_ruleset: RULESET,
+            submission_key: event.submission_key.0,
             log_epoch: place.epoch,
             log_partition: place.partition,
             log_offset: place.offset,

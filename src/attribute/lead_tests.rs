@@ -148,7 +148,7 @@ fn fields_without_a_column_are_traits_by_their_canonical_name() {
         ("nip", "5260001246"),
         ("00N5", "?"),
     ]);
-    let traits = lead.traits().0;
+    let traits = lead.traits(&COLUMNS).0;
     let names: Vec<&str> = traits.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["company_size", "birth_date", "tax_number"]);
     assert_eq!(extra(&lead), [("00N5", "?")]);

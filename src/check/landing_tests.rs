@@ -83,7 +83,7 @@ fn an_address_that_names_a_person_is_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(crate::cases::cases(10_000))]
     #[test]
     fn what_is_accepted_is_on_a_listed_host_by_the_url_standard(
         scheme in "(https?|shopapp|javascript|data|HTTPS|file|ht\ttp)?",

@@ -34,8 +34,26 @@ const NAMES: &[&str] = &[
 /// Words that mean something only when they begin with an underscore: without it they are anybody's field.
 const UNDERSCORED: &[&str] = &["_next", "_after", "_redirect", "_return"];
 
-/// What pages send when their own field was never filled (quirk 17).
-const NOTHING: &[&str] = &["null", "undefined", "none", "false", "#", "-none-"];
+/// What pages send when their own field was never filled (quirk 17), and the switches of those for which `redirect` is one: no page is called so.
+const NOTHING: &[&str] = &[
+    "null",
+    "undefined",
+    "none",
+    "-none-",
+    "nil",
+    "nan",
+    "#",
+    "false",
+    "true",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "0",
+    "1",
+    "y",
+    "n",
+];
 
 /// Longer ones are refused: the same limit as for a redirect's destination (DOMAIN.md 6).
 const BYTES_MAX: usize = 8 * 1024;
@@ -205,7 +223,9 @@ mod tests {
 
     #[test]
     fn what_was_never_filled_in_asks_for_nothing() {
-        for wanted in ["", "  ", "null", "NULL", "undefined", "#"] {
+        for wanted in
+            ["", "  ", "null", "NULL", "undefined", "#", "yes", "1", "true", "On", "0", "false"]
+        {
             assert_eq!(judge(&site(), wanted, ""), Wish::Nothing, "{wanted}");
         }
     }

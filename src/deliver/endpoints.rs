@@ -43,6 +43,8 @@ struct WebhookEntry {
     name: String,
     #[serde(default)]
     forms: Vec<String>,
+    #[serde(default)]
+    kinds: Vec<Kind>,
     url: String,
     #[serde(default)]
     secret_file: String,
@@ -64,6 +66,8 @@ struct MailEntry {
     name: String,
     #[serde(default)]
     forms: Vec<String>,
+    #[serde(default)]
+    kinds: Vec<Kind>,
     host: String,
     #[serde(default)]
     port: u16,
@@ -83,6 +87,36 @@ struct MailEntry {
 
 fn usual_concurrency() -> usize {
     4
+}
+
+/// What somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// To be contacted.
+    Lead,
+    /// That something be put right.
+    Complaint,
+    /// Help with what they have.
+    ServiceContact,
+}
+
+impl Kind {
+    /// All of them: what an endpoint gets that names none. A complaint must not wait because nobody thought of it.
+    const ALL: [Self; 3] = [Self::Lead, Self::Complaint, Self::ServiceContact];
+
+    /// As tables and the file spell it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Lead => "lead",
+            Self::Complaint => "complaint",
+            Self::ServiceContact => "service_contact",
+        }
+    }
+
+    fn of_entry(named: Vec<Self>) -> Vec<Self> {
+        if named.is_empty() { Self::ALL.to_vec() } else { named }
+    }
 }
 
 /// How a lead gets there.
@@ -119,6 +153,8 @@ pub struct Endpoint {
     pub name: String,
     /// The forms whose leads it gets; none: all.
     pub forms: Vec<String>,
+    /// What it gets of them.
+    pub kinds: Vec<Kind>,
     /// Attempts at once.
     pub concurrency: usize,
     /// How.
@@ -219,6 +255,7 @@ fn webhook(
     Ok(Endpoint {
         name: entry.name,
         forms: entry.forms,
+        kinds: Kind::of_entry(entry.kinds),
         concurrency: entry.concurrency,
         way: Way::Webhook(webhook),
     })
@@ -247,7 +284,13 @@ fn mail(
         mailer = mailer.with_authority(&pem)?;
     }
     // A mail server wants one connection from a sender, not many.
-    Ok(Endpoint { name: entry.name, forms: entry.forms, concurrency: 1, way: Way::Mail(mailer) })
+    Ok(Endpoint {
+        name: entry.name,
+        forms: entry.forms,
+        kinds: Kind::of_entry(entry.kinds),
+        concurrency: 1,
+        way: Way::Mail(mailer),
+    })
 }
 
 fn authorities(path: &str) -> Result<Option<rustls::RootCertStore>, String> {
@@ -307,6 +350,7 @@ mod tests {
         .unwrap();
         assert_eq!((found[0].way.kind(), found[0].way.host()), ("webhook", "crm.example"));
         assert_eq!((found[1].way.kind(), found[1].concurrency), ("mail", 1));
+        assert_eq!(found[0].kinds, Kind::ALL, "nobody has to think of complaints");
         assert!(!format!("{found:?}").contains(&SECRET[6..]), "a secret was printed");
     }
 
@@ -320,6 +364,7 @@ mod tests {
                 format!("{hook}forms = [\"contct\"]\n"),
                 "unknown form `contct`; did you mean `contact`?",
             ),
+            (format!("{hook}kinds = [\"complain\"]\n"), "unknown variant `complain`"),
             (hook.replace("https", "http"), "allow_http = true"),
             (hook.replace("https://", "ftp://"), "must begin with https://"),
             (hook.replace("crm.example", "me:pw@crm.example"), "no user name"),

@@ -1,6 +1,6 @@
-//! The lead as a receiver gets it: JSON for a webhook, lines for a mail.
+//! The lead, complaint or request for help as a receiver gets it: JSON for a webhook, lines for a mail.
 //!
-//! In: a row of `leads` with what settling and `events` know of it. Out: the documented body (README, "A new lead reaches a human").
+//! In: a row of `leads` or `service_contacts` with what settling and `events` know of it. Out: the documented body (README, "A new lead reaches a human").
 //! Refuses: nothing. Promises: personal values stand in what is made here and nowhere else; the id is the same for each attempt.
 
 use clickhouse::Row;
@@ -22,6 +22,8 @@ pub struct Lead {
     id_seq: u32,
     id_node: u32,
     received_lag_ms: i64,
+    /// `lead`, `complaint` or `service_contact`.
+    kind: String,
     form: String,
     email: String,
     /// What has a meaning, by its canonical name, as it was typed.
@@ -72,6 +74,15 @@ impl Lead {
         (&self.site, &self.form)
     }
 
+    /// What it is, for people.
+    pub fn kind_words(&self) -> &'static str {
+        match self.kind.as_str() {
+            "complaint" => "complaint",
+            "service_contact" => "request for help",
+            _ => "lead",
+        }
+    }
+
     /// The webhook's body.
     pub fn to_json(&self) -> Vec<u8> {
         let object = |pairs: &[Pair]| -> Map<String, Value> {
@@ -88,7 +99,7 @@ impl Lead {
             ("site", self.site.as_str().into()),
             ("form", self.form.as_str().into()),
             ("time", time.as_str().into()),
-            ("lead", object(&self.known).into()),
+            (if self.kind == "lead" { "lead" } else { "contact" }, object(&self.known).into()),
             ("normalised", object(&self.normalised).into()),
             ("consents", object(&self.consents).into()),
             ("fields", json!(self.extra)),
@@ -96,13 +107,14 @@ impl Lead {
         ] {
             data.insert(name.to_owned(), value);
         }
-        json!({"type": "lead.created", "timestamp": time, "data": data}).to_string().into_bytes()
+        let kind = format!("{}.created", self.kind);
+        json!({"type": kind, "timestamp": time, "data": data}).to_string().into_bytes()
     }
 
     /// The mail's text: one line a field, what has several lines below its name.
     pub fn to_text(&self) -> String {
-        let mut text =
-            format!("A new lead on {}, form {}.\n\n", line(&self.site), line(&self.form));
+        let (kind, site, form) = (self.kind_words(), line(&self.site), line(&self.form));
+        let mut text = format!("A new {kind} on {site}, form {form}.\n\n");
         for (name, value) in self.known.iter().chain(&self.extra) {
             if !value.trim().is_empty() {
                 push(&mut text, &line(title(name)), value);
@@ -118,7 +130,8 @@ impl Lead {
             let name = if name == "country" { "Seen in" } else { title(name) };
             push(&mut text, name, value);
         }
-        push(&mut text, "Id", &self.id().to_string());
+        let id = if self.kind == "lead" { "Id" } else { "Tracking number" };
+        push(&mut text, id, &self.id().to_string());
         text
     }
 }
@@ -146,6 +159,10 @@ fn title(name: &str) -> &str {
         "product" => "Product",
         "lead_source" => "Heard of us by",
         "message" => "Message",
+        "order_id" => "Order",
+        "case_type" => "Type",
+        "case_reason" => "Reason",
+        "case_priority" => "Priority",
         "page" => "Page",
         "referrer" => "Came from",
         "source" => "Source",
@@ -200,6 +217,7 @@ pub(super) mod tests {
             id_seq: 7,
             id_node: 9,
             received_lag_ms: 0,
+            kind: "lead".into(),
             form: "contact".into(),
             email: "jane@shop.example".into(),
             known: pairs(&[
@@ -240,6 +258,18 @@ pub(super) mod tests {
         let direct = Lead { click: Vec::new(), ..sample() };
         let body: Value = serde_json::from_slice(&direct.to_json()).unwrap();
         assert_eq!(body["data"]["attribution"], Value::Null);
+    }
+
+    #[test]
+    fn a_complaint_is_called_one() {
+        let complaint = Lead { kind: "complaint".into(), click: Vec::new(), ..sample() };
+        let body: Value = serde_json::from_slice(&complaint.to_json()).unwrap();
+        assert_eq!(body["type"], "complaint.created");
+        assert_eq!(body["data"]["contact"]["email"], "jane@shop.example");
+        assert_eq!(body["data"]["lead"], Value::Null);
+        let text = complaint.to_text();
+        assert!(text.starts_with("A new complaint on shop, form contact.\n"), "{text}");
+        assert!(text.ends_with(&format!("Tracking number: {}\n", complaint.id())), "{text}");
     }
 
     #[test]

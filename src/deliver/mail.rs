@@ -132,7 +132,7 @@ impl Mailer {
         let mut message = Message::builder()
             .from(self.from.clone())
             // Names of a registry: of a-z A-Z 0-9 - _ . alone.
-            .subject(format!("New lead: {form} on {site}"))
+            .subject(format!("New {}: {form} on {site}", lead.kind_words()))
             .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
             .header(ContentType::TEXT_PLAIN);
         for to in &self.to {

@@ -1,6 +1,6 @@
-//! Deliver: a new lead reaches a human, by a webhook or a mail.
+//! Deliver: a new lead, complaint or request for help reaches a human, by a webhook or a mail. «Lead» stands for all three here.
 //!
-//! In: the leads of what is settled, in the order of the log, by a position for each endpoint. Out: signed POSTs and mails; what became of
+//! In: the leads and service contacts of what is settled, in the order of the log, by a position for each endpoint. Out: signed POSTs and mails; what became of
 //! each, in `deliveries`. Refuses: to send while another process leads. Promises: each lead is delivered at least once to each endpoint of
 //! its form, every attempt with the same id; a receiver may be down for `deliver.give_up_hours` and loses nothing; after that a delivery
 //! is failed, listed, and can be retried by command; kill -9 at any moment at most repeats an attempt; one slow receiver holds no other.
@@ -64,6 +64,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// How long a delivery is tried.
     pub give_up_ms: i64,
+    /// The same submission so soon after the one before is a repeat.
+    pub repeat_ms: i64,
     patience: Patience,
 }
 
@@ -76,6 +78,7 @@ impl Settings {
             interval: Duration::from_millis(config.settle.interval_ms),
             timeout: Duration::from_millis(deliver.timeout_ms),
             give_up_ms: i64::from(deliver.give_up_hours) * 3_600_000,
+            repeat_ms: i64::from(config.settle.repeat_window_minutes) * 60_000,
             patience: Patience {
                 first_ms: ms(deliver.retry_first_ms),
                 longest_ms: ms(deliver.retry_longest_ms),
@@ -287,14 +290,16 @@ impl Deliverer {
         settled: &[(positions::Partition, u64)],
         progress: &mut Progress,
     ) -> Result<(Vec<Delivery>, bool), StoreError> {
-        let Endpoint { name, forms, .. } = &line.endpoint;
+        let Endpoint { name, .. } = &line.endpoint;
         let Some(positions) = &mut progress.positions else { return Ok((Vec::new(), false)) };
         let (ranges, more) = positions::ranges(name, positions, settled);
         if ranges.is_empty() {
             return Ok((Vec::new(), false));
         }
         let now_ms = now_millis();
-        let deliveries = self.shared.tables.new_leads(name, forms, &ranges, now_ms).await?;
+        let repeat_ms = self.shared.settings.repeat_ms;
+        let deliveries =
+            self.shared.tables.new_leads(&line.endpoint, &ranges, repeat_ms, now_ms).await?;
         let rows: Vec<DeliveryRow> = deliveries
             .iter()
             .map(|one| DeliveryRow::new(name, one, (State::Pending, None, 0), now_ms))

@@ -10,6 +10,7 @@ use clickhouse::query::Query;
 use clickhouse::{Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 
+use crate::deliver::endpoints::Endpoint;
 use crate::deliver::lead::Lead;
 use crate::deliver::outcome::Reason;
 use crate::deliver::positions::{Partition, Positions, Range};
@@ -199,16 +200,22 @@ impl Tables {
         self.execute("switching an endpoint", query).await
     }
 
-    /// The leads of these ranges that are for this endpoint.
+    /// The leads and service contacts of these ranges that are for this endpoint; what repeats another within `repeat_ms` is none.
     pub async fn new_leads(
         &self,
-        endpoint: &str,
-        forms: &[String],
+        endpoint: &Endpoint,
         ranges: &[Range],
+        repeat_ms: i64,
         now_ms: i64,
     ) -> Result<Vec<Delivery>, StoreError> {
         let sql = NEW.replace("{new_rows}", &Range::condition(ranges));
-        let query = self.query(&sql).param("endpoint", endpoint).param("forms", forms);
+        let kinds: Vec<&str> = endpoint.kinds.iter().map(|kind| kind.word()).collect();
+        let query = self
+            .query(&sql)
+            .param("endpoint", &endpoint.name)
+            .param("forms", &endpoint.forms)
+            .param("kinds", kinds)
+            .param("repeat_ms", repeat_ms);
         let rows: Vec<NewRow> = self.ask("reading new leads", query).await?;
         let delivery = |row: NewRow| Delivery {
             key: Key {

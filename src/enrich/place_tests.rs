@@ -96,7 +96,7 @@ fn a_database_cut_short_is_refused_wherever_it_is_cut() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(crate::cases::cases(128))]
 
     #[test]
     fn a_damaged_database_neither_panics_nor_stalls(

@@ -42,6 +42,8 @@ impl Charset {
         content_type.split(';').skip(1).find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
             let is_charset = name.trim().eq_ignore_ascii_case("charset");
+            // A header that was set twice arrives as one with a comma.
+            let value = value.split(',').next().unwrap_or("");
             is_charset.then(|| Self::of_label(value.trim().trim_matches('"').as_bytes()))?
         })
     }

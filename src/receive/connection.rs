@@ -113,8 +113,24 @@ impl AsyncRead for Socket {
         let came = buffer.filled().len() > before;
         if came && matches!(self.line.phase(), Phase::Fresh | Phase::Idle) {
             self.line.enter(Phase::Header);
+            mend_blanks(&mut buffer.filled_mut()[before..]);
         }
         result
+    }
+}
+
+/// Writes `+` for blanks in the query of a GET: scripts on servers put values there as they are (QUIRKS.md 9), and a strict parser would refuse
+/// the lead. Borders of requests stay where they are.
+fn mend_blanks(head: &mut [u8]) {
+    if !head.starts_with(b"GET ") {
+        return;
+    }
+    let Some(end) = memchr::memmem::find(head, b" HTTP/1.").filter(|end| *end > 4) else { return };
+    let target = &mut head[4..end];
+    let Some(query) = memchr::memchr(b'?', target) else { return };
+    // What follows a line's end is a header, and no part of a target.
+    if memchr::memchr2(b'\r', b'\n', target).is_none() {
+        target[query..].iter_mut().filter(|byte| **byte == b' ').for_each(|byte| *byte = b'+');
     }
 }
 
@@ -278,5 +294,33 @@ pub async fn serve(stream: TcpStream, edge: Arc<Edge>, stop: Stop) {
         End::Closed(Err(error)) if error.is_parse() => count(Refusal::BadHttp),
         End::Closed(Err(error)) => tracing::debug!(%error, "connection ended early"),
         End::Closed(Ok(())) | End::Late(_) | End::Stopped => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_blanks_in_a_gets_query_are_mended_and_nothing_else_is() {
+        let mended = |text: &str| {
+            let mut bytes = text.as_bytes().to_vec();
+            mend_blanks(&mut bytes);
+            String::from_utf8(bytes).unwrap()
+        };
+        assert_eq!(
+            mended("GET /r?a=Jane Roe&b=c d HTTP/1.1\r\nHost: a b\r\n"),
+            "GET /r?a=Jane+Roe&b=c+d HTTP/1.1\r\nHost: a b\r\n"
+        );
+        for kept in [
+            "GET /a b HTTP/1.1\r\n",
+            "POST /r?a=b c HTTP/1.1\r\n",
+            "GET /r?a=b c",
+            "GET /r?a\r\nX: a b HTTP/1.1",
+            "GET  HTTP/1.1",
+            "",
+        ] {
+            assert_eq!(mended(kept), kept);
+        }
     }
 }

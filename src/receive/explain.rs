@@ -172,6 +172,7 @@ pub fn request(
     let own = request
         .path
         .strip_prefix("/f/")
+        .map(|name| name.strip_suffix('/').unwrap_or(name))
         .and_then(|name| registry.form(name))
         .and_then(|form| Some((form, registry.site(&form.site)?)));
     let vendor = match own {
@@ -338,14 +339,13 @@ fn tell_answer(
     };
     let accept = request.header("accept");
     let form = Form::preferred(Some(accept), sent_json);
+    let loads_page = accept.contains("text/html") && !sent_json;
     let speech = match (chosen.path, chosen.reason) {
         (Some(path), _) => {
             let path = &dialect.paths[path].0.text;
-            Speech::new(dialect, path, request.query, form, accept.contains("text/html"))
+            Speech::new(dialect, path, request.query, form, loads_page)
         }
-        (None, Reason::Configured) => {
-            Speech::new(dialect, "", request.query, form, accept.contains("text/html"))
-        }
+        (None, Reason::Configured) => Speech::new(dialect, "", request.query, form, loads_page),
         (None, _) => Speech::ours(),
     };
     let answer = match (speech.taken_in_words("RECEIPT", &next, &chosen.id), form) {

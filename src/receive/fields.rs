@@ -189,7 +189,8 @@ impl BodyType {
     /// # Errors
     /// When it is another type; when multipart comes without its boundary.
     pub fn parse(content_type: &str) -> Result<Self, Refusal> {
-        let essence = content_type.split(';').next().unwrap_or("").trim();
+        // A header that was set twice arrives as one with a comma.
+        let essence = content_type.split([';', ',']).next().unwrap_or("").trim();
         let is = |kind: &str| essence.eq_ignore_ascii_case(kind);
         if is("application/x-www-form-urlencoded") {
             return Ok(match Charset::of_content_type(content_type) {

@@ -17,6 +17,8 @@ fn pairs_of(list: &[(&str, &str)]) -> Vec<(String, String)> {
 #[test]
 fn the_types_that_forms_have_are_read_and_no_other() {
     let parse = BodyType::parse;
+    let twice = "application/x-www-form-urlencoded; charset=koi8-r, application/x-www-form-urlencoded; charset=koi8-r";
+    assert!(matches!(parse(twice), Ok(BodyType::UrlencodedIn(_))), "a header set twice");
     for json in ["Application/JSON; charset=utf-8", "text/json", "application/vnd.api+JSON"] {
         assert_eq!(parse(json), Ok(BodyType::Json), "{json}");
     }

@@ -187,8 +187,11 @@ fn speech<'a>(visit: &Visit<'a>, address: Address<'_>, form: Form) -> Speech<'a>
 fn speech_of<'a>(visit: &Visit<'a>, place: usize, path: Option<usize>, form: Form) -> Speech<'a> {
     let dialect = visit.edge.doors.dialects.at(place);
     let path = path.map_or("", |path| &dialect.paths[path].0.text);
-    let accept = text(&visit.parts.headers, &ACCEPT).unwrap_or("");
-    Speech::new(dialect, path, visit.query(), form, accept.contains("text/html"))
+    let header = |name| text(&visit.parts.headers, name).unwrap_or("");
+    // A browser that loads a page sends no JSON.
+    let loads_page =
+        header(&ACCEPT).contains("text/html") && !header(&CONTENT_TYPE).contains("json");
+    Speech::new(dialect, path, visit.query(), form, loads_page)
 }
 
 /// True where pages may read the answer: everywhere but at paths that are for servers.

@@ -1,7 +1,7 @@
 //! JSON bodies, as flat fields.
 //!
-//! In: an object. Out: its members in order: scalars as they were typed (`1.10` stays `1.10`), arrays as repeated fields, nested
-//! objects as `a.b`. Refuses: what is no JSON object, and nesting beyond eight levels. Promises: no number goes through a float.
+//! In: an object, or a list of names with values. Out: its members in order: scalars as they were typed (`1.10` stays `1.10`), arrays as repeated fields, nested
+//! objects as `a.b`. Refuses: what is neither, and nesting beyond eight levels. Promises: no number goes through a float.
 
 use std::fmt;
 
@@ -23,10 +23,29 @@ pub fn read(body: &[u8], fields: &mut Fields) -> Result<(), Refusal> {
     let text = text_of(body, fields);
     let raw: &RawValue = serde_json::from_str(text.trim_start_matches('\u{feff}'))
         .map_err(|_| Refusal::BrokenBody)?;
-    if !raw.get().starts_with('{') {
+    match raw.get().as_bytes().first() {
+        Some(b'{') => flatten(raw, &mut String::new(), 1, fields),
+        Some(b'[') => read_pairs(raw, fields),
+        _ => Err(Refusal::BrokenBody),
+    }
+}
+
+/// Reads `[{"name": …, "value": …}, …]`, as jQuery's `serializeArray` makes it of a form. Another list is no form: it could hold two people.
+fn read_pairs(list: &RawValue, fields: &mut Fields) -> Result<(), Refusal> {
+    let items: Vec<Members<'_>> =
+        serde_json::from_str(list.get()).map_err(|_| Refusal::BrokenBody)?;
+    if items.is_empty() {
         return Err(Refusal::BrokenBody);
     }
-    flatten(raw, &mut String::new(), 1, fields)
+    for Members(members) in items {
+        let member = |wanted: &str| members.iter().find(|(name, _)| name == wanted);
+        let (Some((_, name)), Some((_, value))) = (member("name"), member("value")) else {
+            return Err(Refusal::BrokenBody);
+        };
+        let mut name: String = serde_json::from_str(name.get()).map_err(|_| Refusal::BrokenBody)?;
+        flatten(value, &mut name, 3, fields)?;
+    }
+    Ok(())
 }
 
 fn text_of<'a>(body: &'a [u8], fields: &mut Fields) -> std::borrow::Cow<'a, str> {
@@ -180,6 +199,21 @@ mod tests {
             fields(text).unwrap(),
             expected.map(|(name, value)| (name.into(), value.into()))
         );
+    }
+
+    #[test]
+    fn a_list_of_names_with_values_is_a_form_and_another_list_is_none() {
+        let text = r#"[{"name":"email","value":"a@b.example"},{"value":"2","name":"tag"},{"name":"tag","value":"3"}]"#;
+        let expected = [("email", "a@b.example"), ("tag", "2"), ("tag", "3")];
+        assert_eq!(
+            fields(text).unwrap(),
+            expected.map(|(name, value)| (name.into(), value.into()))
+        );
+        for people in
+            [r#"[{"email":"a@b.example"},{"email":"c@d.example"}]"#, "[]", "[1]", r#"["a"]"#]
+        {
+            assert_eq!(fields(people).unwrap_err(), Refusal::BrokenBody, "{people}");
+        }
     }
 
     #[test]

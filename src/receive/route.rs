@@ -57,7 +57,8 @@ impl<'a> Route<'a> {
         let mut parts = path.strip_prefix('/').unwrap_or("").split('/');
         let (first, second, third, rest) = (parts.next(), parts.next(), parts.next(), parts.next());
         match (first.unwrap_or(""), second, third, rest) {
-            ("f", Some(form), None, None) => Self::Form(form),
+            // Some pages end every address with a slash; no lead is lost to that.
+            ("f", Some(form), None | Some(""), None) => Self::Form(form),
             ("f", Some(form), Some("time"), None) => Self::Rendered(form),
             ("c", Some(link), None, None) => Self::Click(link),
             ("a", Some(affiliate), Some(offer), None) => Self::Affiliate(affiliate, offer),
@@ -309,6 +310,7 @@ mod tests {
     #[test]
     fn a_path_has_one_meaning() {
         assert_eq!(Route::of("/f/contact"), Route::Form("contact"));
+        assert_eq!(Route::of("/f/contact/"), Route::Form("contact"));
         assert_eq!(Route::of("/f/contact/time"), Route::Rendered("contact"));
         assert_eq!(Route::of("/u/AQ-_"), Route::Unsubscribe("AQ-_"));
         assert_eq!(Route::of("/u/register.php"), Route::Unknown);
@@ -325,7 +327,7 @@ mod tests {
             "/",
             "*",
             "/f",
-            "/f/a/",
+            "/f/a//",
             "/f/a/b",
             "/a/x",
             "/a/x/y/z",

@@ -111,8 +111,12 @@ pub struct LeadRow {
     pub name: PersonalText,
     /// The e-mail address that was typed.
     pub email: Email,
-    /// The telephone number that was typed.
+    /// The telephone number that was typed; the mobile one, where there is no other.
     pub phone: Phone,
+    /// Who sent the visitor, as campaign, form or referrer says.
+    pub source: String,
+    /// The page that the form stands on, as far as the browser said.
+    pub page: String,
     /// The channel of the click before it.
     pub channel: String,
     /// The campaign of the click before it.
@@ -121,7 +125,9 @@ pub struct LeadRow {
     pub ad: String,
     /// The affiliate of the click before it.
     pub affiliate: String,
-    /// How that click was found.
+    /// The link that was clicked.
+    pub link: String,
+    /// How that click was found; `none`: there is none; empty: not looked for yet.
     pub basis: String,
     /// Where it came from, two letters.
     pub country: String,

@@ -198,17 +198,21 @@ fn affiliates(rows: &[AffiliateRow], totals: &AffiliateRow) -> Table {
 }
 
 fn leads(rows: &[LeadRow], personal: Personal) -> Table {
-    const COLUMNS: [&str; 14] = [
+    const COLUMNS: [&str; 18] = [
         "time",
         "site",
         "form",
         "name",
         "email",
         "phone",
+        "source",
+        "page",
         "channel",
         "campaign",
         "ad",
         "affiliate",
+        "link",
+        "click",
         "basis",
         "country",
         "verdict",
@@ -231,10 +235,14 @@ fn leads(rows: &[LeadRow], personal: Personal) -> Table {
             Cell::Text(name),
             Cell::Text(email),
             Cell::Text(phone),
+            text(&lead.source),
+            text(&lead.page),
             text(&lead.channel),
             text(&lead.campaign),
             text(&lead.ad),
             text(&lead.affiliate),
+            text(&lead.link),
+            text(joined_words(&lead.basis)),
             text(basis_words(&lead.basis)),
             text(&lead.country),
             text(&lead.verdict),
@@ -348,11 +356,19 @@ fn refusals(rows: &[RefusalRow], total: u64) -> Table {
     }
 }
 
+/// Whether the click was found, for people.
+fn joined_words(basis: &str) -> &str {
+    match basis {
+        "" => "not settled yet",
+        "none" => "no",
+        _ => "yes",
+    }
+}
+
 /// How the click was found, for people.
 fn basis_words(basis: &str) -> &str {
     match basis {
-        "" => "not settled yet",
-        "none" => "no click found",
+        "none" => "",
         "click_id" => "click id",
         "daily_hash" => "daily hash",
         other => other,

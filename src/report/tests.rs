@@ -85,10 +85,13 @@ fn leads() -> Answer {
         name: PersonalText::new("Jane \u{1b}[2JRoe"),
         email: Email::new("jane.roe@example.com"),
         phone: Phone::new("+49 170 1234567"),
+        source: "newsday".to_owned(),
+        page: "www.shop.example/contact".to_owned(),
         channel: "paid_search".to_owned(),
         campaign: "summer".to_owned(),
         ad: "shoes".to_owned(),
         affiliate: String::new(),
+        link: "summer-ad".to_owned(),
         basis: "click_id".to_owned(),
         count: 2,
         country: "DE".to_owned(),
@@ -273,10 +276,10 @@ fn leads_are_masked_unless_asked_for() {
     attribution: the click that the lead or conversion names (click id), else the last one of its cookie, else of its daily hash; within 30 days unless the offer says otherwise
     not counted: 4 not judged human; 1 reported again (one counts per click and goal, per order, and per submission of a form)
 
-     time                  site   form      name   email           phone   channel       campaign   ad      affiliate   basis             country   verdict   count
-    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-     2026-11-22 00:30:00   demo   contact   ***    j***@e***.com   ***67   paid_search   summer     shoes               click id          DE        human         2
-     2026-11-22 00:30:00   demo   contact   ***                    ***67   paid_search   summer     shoes               not settled yet   DE        human         2
+     time                  site   form      name   email           phone   source    page                       channel       campaign   ad      affiliate   link        click             basis      country   verdict   count
+    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     2026-11-22 00:30:00   demo   contact   ***    j***@e***.com   ***67   newsday   www.shop.example/contact   paid_search   summer     shoes               summer-ad   yes               click id   DE        human         2
+     2026-11-22 00:30:00   demo   contact   ***                    ***67   newsday   www.shop.example/contact   paid_search   summer     shoes               summer-ad   not settled yet              DE        human         2
 
     2 rows of 230 (raise the limit for more)
     ");

@@ -45,7 +45,7 @@ row! {
         message: String, order_id: String, product: String, email: String, email_normalised: String, email_key: Key16,
         phone: String, phone_e164: String, phone_key: Key16, first_name: String, last_name: String, full_name: String,
         company: String, traits: Pairs, extra: Pairs, consents: Pairs, country: String, traffic_class: &'static str,
-        spam_score: u8, spam_reasons: Texts, spam_ruleset: u16,
+        spam_score: u8, spam_reasons: Texts, spam_ruleset: u16, submission_key: u64,
         log_epoch: u64, log_partition: u16, log_offset: u64,
     }
 }

@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = &[
     ("009_postbacks.sql", include_str!("../../deploy/schema/009_postbacks.sql")),
     ("010_clicks.sql", include_str!("../../deploy/schema/010_clicks.sql")),
     ("011_signals.sql", include_str!("../../deploy/schema/011_signals.sql")),
+    ("012_contacts.sql", include_str!("../../deploy/schema/012_contacts.sql")),
 ];
 
 /// Characters of a server's error that are told.

@@ -2,6 +2,8 @@
 //!
 //! The browser is Chromium (`LEADTRAIL_CHROMIUM`, else from the path), moved by `tests/browser/journey.mjs`.
 
+mod dialects;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -10,6 +10,7 @@ mod meaning;
 mod people;
 mod quarantine;
 mod readiness;
+mod readme;
 mod replies;
 mod sharing;
 mod story;

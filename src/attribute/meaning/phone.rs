@@ -3,13 +3,16 @@
 //! In: a number as it was typed, and the countries it may be of, the likeliest first. Out: `+` and digits, or nothing. Promises: the library
 //! (libphonenumber's rules) sees at most 17 digits and a plus, whatever was typed; an extension is left off.
 
-use phonenumber::{Mode, country};
+use phonenumber::{Mode, PhoneNumber, country};
 
 /// ITU-T E.164 has at most 15 digits; a prefix for calls abroad may stand before them.
 const DIGITS_MAX: usize = 17;
 
 /// Fewer digits are a house telephone.
 const DIGITS_MIN: usize = 5;
+
+/// With its country's code.
+const ABROAD_DIGITS_MIN: usize = 10;
 
 /// The number in E.164; empty when it is none, or of a country that nobody knows.
 pub fn e164(typed: &str, countries: &[&str]) -> String {
@@ -20,13 +23,22 @@ pub fn e164(typed: &str, countries: &[&str]) -> String {
     if !abroad && home.is_none() {
         match number.strip_prefix("00") {
             Some(rest) => number = format!("+{rest}"),
+            None if typed.starts_with(' ') => {}
             None => return String::new(),
         }
     }
-    match phonenumber::parse(home, &number) {
-        Ok(parsed) => parsed.format().mode(Mode::E164).to_string(),
-        Err(_) => String::new(),
-    }
+    let parsed = phonenumber::parse(home, &number).ok();
+    // A plus that nobody encoded has become a blank on its way (QUIRKS.md 9).
+    let lost_plus = || {
+        let blank = typed.starts_with(' ') && !abroad && number.len() >= ABROAD_DIGITS_MIN;
+        let found = blank.then(|| phonenumber::parse(None, format!("+{number}")).ok()).flatten();
+        found.filter(PhoneNumber::is_valid)
+    };
+    let parsed = match parsed {
+        Some(at_home) if at_home.is_valid() => Some(at_home),
+        other => lost_plus().or(other),
+    };
+    parsed.map_or_else(String::new, |number| number.format().mode(Mode::E164).to_string())
 }
 
 /// The digits that one would dial, with a plus before them where one was typed. What follows a word is an extension.
@@ -52,7 +64,21 @@ fn dialled(typed: &str) -> Option<String> {
 
 /// A decimal digit of the scripts that our users write.
 fn digit(letter: char) -> Option<char> {
-    const ZEROS: [u32; 5] = ['0' as u32, '০' as u32, '٠' as u32, '۰' as u32, '０' as u32];
+    const ZEROS: [u32; 13] = [
+        '0' as u32,
+        '০' as u32,
+        '٠' as u32,
+        '۰' as u32,
+        '０' as u32,
+        '०' as u32,
+        '੦' as u32,
+        '૦' as u32,
+        '௦' as u32,
+        '౦' as u32,
+        '೦' as u32,
+        '൦' as u32,
+        '๐' as u32,
+    ];
     let value =
         ZEROS.iter().find_map(|zero| (letter as u32).checked_sub(*zero).filter(|at| *at < 10))?;
     char::from_digit(value, 10)
@@ -73,6 +99,9 @@ mod tests {
             ("০১৭১২-৩৪৫৬৭৮", &["BD"], "+8801712345678"),
             ("۰۳۰۰ ۰۰۰۰۰۰۸", &["PK"], "+923000000008"),
             ("600 100 200", &["PL"], "+48600100200"),
+            ("+९१ ९८७६५ ४३२१०", &[], "+919876543210"),
+            (" 48600100200", &[], "+48600100200"),
+            (" 600 100 200", &["PL"], "+48600100200"),
             ("(11) 90000-0004", &["BR"], "+5511900000004"),
             ("600 100 200", &[], ""),
             ("600 100 200", &["", "XX"], ""),

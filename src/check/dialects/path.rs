@@ -106,7 +106,9 @@ impl Path {
                 _ => return None,
             }
         }
-        parts.next().is_none().then_some(ids)
+        // A slash at the end, which some pages add to every address, is no other path.
+        let end = parts.next().is_none_or(str::is_empty) && parts.next().is_none();
+        end.then_some(ids)
     }
 }
 
@@ -168,8 +170,9 @@ mod tests {
         );
         assert_eq!(ids("/{form:email}", "/list%40site.example").unwrap(), ["list@site.example"]);
         assert_eq!(ids("/e/f2", "/e/f2").unwrap(), [""; 0]);
+        assert_eq!(ids("/e/f2", "/e/f2/").unwrap(), [""; 0]);
         for (path, request) in [
-            ("/e/f2", "/e/f2/"),
+            ("/e/f2", "/e/f2//"),
             ("/e/f2", "/e/F2"),
             ("/f/{x:uuid}", "/f/mnngvnbg"),
             ("/l/{a:digits}/{b}/{c}", "/l/x/2/3"),

@@ -251,7 +251,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4_096))]
+        #![proptest_config(crate::cases::cases(4_096))]
         #[test]
         fn what_is_written_by_a_convention_is_read_back(scaled in -999_999_999_999i64..=999_999_999_999) {
             let amount_in = Amount::from_scaled(scaled);

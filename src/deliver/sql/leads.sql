@@ -1,10 +1,34 @@
--- A few leads, whole, with the click that settling joined them to and the page they came from. Personal.
+-- A few leads and service contacts, whole, with the click that settling joined a lead to and the page they came from. Personal.
 WITH asked AS (
     SELECT place.1 AS site, fromUnixTimestamp64Milli(place.2, 'UTC') AS event_time, place.3 AS id_seq, place.4 AS id_node
     FROM (SELECT arrayJoin(arrayZip({sites:Array(String)}, {times_ms:Array(Int64)}, {seqs:Array(UInt32)}, {nodes:Array(UInt32)})) AS place)
 ),
 found AS (
-    SELECT * FROM leads FINAL
+    SELECT site, event_time, id_seq, id_node, received_lag_ms, visitor, 'lead' AS kind, toString(form) AS form, email, country, traffic_class,
+        consents, extra,
+        -- Everything with a name and a value: what is empty is left out.
+        arrayFilter(pair -> pair.2 != '', arrayConcat([
+            ('full_name', full_name), ('first_name', first_name), ('last_name', last_name),
+            ('email', email), ('phone', phone), ('mobile', mobile),
+            ('company', company), ('job_title', job_title), ('website', website),
+            ('street', street), ('city', city), ('state', state), ('postcode', postcode), ('country', country_typed),
+            ('subject', subject), ('message', message), ('product', product), ('lead_source', lead_source)],
+            arrayZip(arrayMap(name -> toString(name), mapKeys(traits)), mapValues(traits)))) AS known,
+        arrayFilter(pair -> pair.2 != '', [
+            ('email', email_normalised), ('phone', phone_e164), ('mobile', mobile_e164), ('country', toString(country_code))]) AS normalised
+    FROM leads FINAL
+    WHERE (site, event_time, id_seq, id_node) IN (SELECT site, event_time, id_seq, id_node FROM asked)
+    UNION ALL
+    SELECT site, event_time, id_seq, id_node, received_lag_ms, visitor, toString(kind) AS kind, toString(form) AS form, email, country, traffic_class,
+        consents, extra,
+        arrayFilter(pair -> pair.2 != '', arrayConcat([
+            ('full_name', full_name), ('first_name', first_name), ('last_name', last_name),
+            ('email', email), ('phone', phone), ('company', company),
+            ('case_type', toString(case_type)), ('case_reason', toString(case_reason)), ('case_priority', toString(case_priority)),
+            ('order_id', order_id), ('product', product), ('subject', subject), ('message', message)],
+            arrayZip(arrayMap(name -> toString(name), mapKeys(traits)), mapValues(traits)))) AS known,
+        arrayFilter(pair -> pair.2 != '', [('email', email_normalised), ('phone', phone_e164)]) AS normalised
+    FROM service_contacts FINAL
     WHERE (site, event_time, id_seq, id_node) IN (SELECT site, event_time, id_seq, id_node FROM asked)
 )
 SELECT
@@ -13,19 +37,11 @@ SELECT
     lead.id_seq AS id_seq,
     lead.id_node AS id_node,
     lead.received_lag_ms AS received_lag_ms,
-    toString(lead.form) AS form,
+    lead.kind AS kind,
+    lead.form AS form,
     lead.email AS email,
-    -- Everything with a name and a value: what is empty is left out.
-    arrayFilter(pair -> pair.2 != '', arrayConcat([
-        ('full_name', lead.full_name), ('first_name', lead.first_name), ('last_name', lead.last_name),
-        ('email', lead.email), ('phone', lead.phone), ('mobile', lead.mobile),
-        ('company', lead.company), ('job_title', lead.job_title), ('website', lead.website),
-        ('street', lead.street), ('city', lead.city), ('state', lead.state), ('postcode', lead.postcode), ('country', lead.country_typed),
-        ('subject', lead.subject), ('message', lead.message), ('product', lead.product), ('lead_source', lead.lead_source)],
-        arrayZip(arrayMap(name -> toString(name), mapKeys(lead.traits)), mapValues(lead.traits)))) AS known,
-    arrayFilter(pair -> pair.2 != '', [
-        ('email', lead.email_normalised), ('phone', lead.phone_e164), ('mobile', lead.mobile_e164),
-        ('country', toString(lead.country_code))]) AS normalised,
+    lead.known AS known,
+    lead.normalised AS normalised,
     arrayZip(arrayMap(name -> toString(name), mapKeys(lead.consents)), arrayMap(word -> toString(word), mapValues(lead.consents))) AS consents,
     arrayZip(arrayMap(name -> toString(name), mapKeys(lead.extra)), mapValues(lead.extra)) AS extra,
     arrayFilter(pair -> pair.2 != '', [

@@ -189,7 +189,7 @@ pub(super) fn find(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::disk::tests::cases;
+    use crate::cases::cases;
     use proptest::prelude::*;
 
     fn framed(seal: Seal, offset: u64, payload: &[u8]) -> Vec<u8> {

@@ -187,7 +187,7 @@ pub(super) fn decode(payload: &[u8]) -> impl Iterator<Item = Range<u64>> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::disk::tests::cases;
+    use crate::cases::cases;
     use proptest::prelude::*;
 
     #[test]

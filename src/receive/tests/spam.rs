@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::check::Refusal;
+use crate::event::EventType;
 use crate::receive::reply::GIF;
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
@@ -60,6 +61,44 @@ async fn a_filled_trap_is_recorded_whole_and_answered_like_success() {
     assert_eq!((plain.status, heads(&plain)), (trap.status, heads(&trap)));
     assert_eq!(plain.body.len(), trap.body.len());
     assert_eq!(names(&running.events()[1]), ["email", "_gotcha"]);
+    // A script, a page with an address to go to, and a complaint see no difference either.
+    for (lines, more) in [
+        (&["accept: application/json"][..], ""),
+        (&["accept: text/html"], "&retURL=https%3A%2F%2Fwww.shop.example%2Fok"),
+        (&["accept: text/html"], "&type=Complaint"),
+    ] {
+        let mut answers = Vec::new();
+        for trap in ["", "x"] {
+            let body = format!("email=a%40b.example&_gotcha={trap}{more}");
+            answers.push(running.post("/f/contact", URLENCODED, body.as_bytes(), lines).await);
+        }
+        let [plain, trap] = &answers[..] else { unreachable!() };
+        assert_eq!((plain.status, heads(plain)), (trap.status, heads(trap)), "{more}");
+        assert_eq!(plain.header("location"), trap.header("location"));
+        assert_eq!(plain.header("content-type"), trap.header("content-type"));
+        assert_eq!(plain.body.len(), trap.body.len());
+        assert!(trap.header("leadtrail-receipt").is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_browser_that_looks_ahead_makes_no_lead_of_a_form_with_method_get() {
+    let running = start(|_| {}).await;
+    let target = "/f/contact?email=a%40b.example";
+    for line in [
+        "sec-purpose: prefetch",
+        "sec-purpose: prefetch;prerender",
+        "sec-purpose: prefetch;anonymous-client-ip",
+        "purpose: prefetch",
+        "x-purpose: preview",
+        "x-moz: prefetch",
+    ] {
+        let answer = running.get(target, &[line]).await;
+        assert_eq!((answer.status, answer.header("leadtrail-receipt")), (405, None), "{line}");
+    }
+    assert!(running.events().is_empty());
+    assert_eq!(running.get(target, &["sec-fetch-mode: navigate"]).await.status, 200);
+    assert_eq!(running.event().event_type, EventType::Lead);
 }
 
 #[tokio::test]

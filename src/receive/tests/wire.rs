@@ -196,3 +196,12 @@ async fn the_drain_has_a_deadline() {
     running.stopper.stop();
     assert_eq!(running.serving.await.unwrap(), Drained::Deadline { left: 1 });
 }
+
+#[tokio::test]
+async fn a_servers_get_with_raw_blanks_and_letters_is_a_lead() {
+    let running = start(|_| {}).await;
+    let request = "GET /f/contact?name=Jürgen Wolf&email=a@b.example HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
+    assert_eq!(Answer::parse(&running.raw(request.as_bytes()).await).status, 200);
+    let form = running.event().form.unwrap();
+    assert_eq!(form.fields[0].1.expose(), "Jürgen Wolf");
+}

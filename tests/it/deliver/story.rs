@@ -94,10 +94,28 @@ async fn a_receiver_that_is_down_slow_and_ill_gets_each_lead_once_it_is_back_and
 
     mails(&mailbox).await;
 
+    // Whoever complains is heard as soon, and once.
+    let complaint =
+        "email=angry%40shop.example&type=Complaint&mobile=0170+7654321&message=It+is+broken";
+    let angry = lead(&installation, complaint);
+    let again = lead(&installation, complaint);
+    wait_for("the complaint", SOON, || other.seen().iter().any(|seen| lead_of(seen) == angry))
+        .await;
+    wait_for("its mail", SOON, || complaints(&mailbox) == 1).await;
+
     // What is released is a lead like any other; what is held is none.
     said(&installation, &["quarantine", "release", &held], 0);
     wait_for("the released lead", SOON, || other.seen().iter().any(|seen| lead_of(seen) == held))
         .await;
+    let seen = other.seen();
+    assert!(seen.iter().all(|seen| lead_of(seen) != again), "the same complaint twice is one");
+    let told = seen.iter().find(|seen| lead_of(seen) == angry).unwrap();
+    assert_eq!(told.body["type"], "complaint.created");
+    let contact = &told.body["data"]["contact"];
+    assert_eq!(
+        (&contact["mobile"], &contact["message"]),
+        (&"0170 7654321".into(), &"It is broken".into())
+    );
 
     other.set(Mood::Answers(410));
     let unwanted = lead(&installation, "email=late%40shop.example");
@@ -132,6 +150,14 @@ async fn a_receiver_that_is_down_slow_and_ill_gets_each_lead_once_it_is_back_and
     for personal in ["shop.example", "Jane", "1234567", "/hooks/"] {
         assert!(!logs.contains(personal), "{personal} stands in a log line");
     }
+}
+
+fn complaints(mailbox: &Mailbox) -> usize {
+    let mails = mailbox.seen();
+    let told = mails
+        .iter()
+        .filter(|mail| mail.header("Subject") == Some("New complaint: contact on demo"));
+    told.filter(|mail| mail.taken && mail.body.contains("Tracking number: ")).count()
 }
 
 async fn mails(mailbox: &Mailbox) {

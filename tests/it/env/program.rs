@@ -122,6 +122,13 @@ impl Installation {
         self.command(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
+    /// Runs lines of a shell, with the same environment.
+    pub fn shell(&self, lines: &str) -> std::process::Output {
+        let mut command = Command::new("bash");
+        command.args(["-euc", lines]).envs(&self.environment).current_dir(&self.folder);
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
     /// Starts a part and gives it at once.
     pub fn start(&self, arguments: &[&str]) -> Program {
         let log = |name: &str| {

@@ -1,6 +1,7 @@
 //! The list of leads, and how new every answer says it is.
 
 use clickhouse::Client;
+use leadtrail::ids::EventId;
 use leadtrail::report::answer;
 use leadtrail::report::answer::{Answer, LeadRow, Rows};
 use leadtrail::report::question::{Question, ReportName};
@@ -8,13 +9,13 @@ use leadtrail::report::question::{Question, ReportName};
 use super::facts::{DAY, days, insert, joined, stop_merges, tables};
 
 async fn some_leads(client: &Client) {
-    let columns = "site, event_time, id_seq, id_node, form, email, phone, first_name, last_name, full_name, country, \
+    let columns = "site, event_time, id_seq, id_node, form, email, phone, mobile, first_name, last_name, full_name, country, \
                    traffic_class";
-    let rows = "('demo', '2026-11-11 10:00:00', 1, 2, 'contact', 'jane.roe@example.com', '+49 170 1234567', 'Jane', 'Roe', '', \
+    let rows = "('demo', '2026-11-11 10:00:00', 1, 2, 'contact', 'jane.roe@example.com', '+49 170 1234567', '', 'Jane', 'Roe', '', \
                 'DE', 'human'), \
-                ('demo', '2026-11-11 11:00:00', 2, 2, 'contact', 'max@example.org', '', '', '', 'Max Moe', 'AT', 'bot'), \
-                ('other', '2026-11-11 09:00:00', 3, 2, 'contact', '', '', '', '', '', '', 'human'), \
-                ('demo', '2026-11-10 09:00:00', 4, 2, 'contact', 'old@example.org', '', '', '', '', '', 'human')";
+                ('demo', '2026-11-11 11:00:00', 2, 2, 'contact', 'max@example.org', '', '0660 1', '', '', 'Max Moe', 'AT', 'bot'), \
+                ('other', '2026-11-11 09:00:00', 3, 2, 'contact', '', '', '', '', '', '', '', 'human'), \
+                ('demo', '2026-11-10 09:00:00', 4, 2, 'contact', 'old@example.org', '', '', '', '', '', '', 'human')";
     insert(client, "leads", columns, rows).await;
     joined(
         client,
@@ -22,6 +23,21 @@ async fn some_leads(client: &Client) {
         &[(1, "lead", "click_id", "summer", "shoes", "blogger", 1, 1)],
     )
     .await;
+    let columns = "site, event_time, id_seq, id_node, event_type, utm_source, referrer_host, landing_host, landing_path";
+    let rows = "('demo', '2026-11-11 10:00:00', 1, 2, 'lead', '', '', 'www.shop.example', '/contact'), \
+                ('demo', '2026-11-11 11:00:00', 2, 2, 'lead', '', 'search.example', '', ''), \
+                ('demo', '2026-11-11 09:30:00', 1048577, 9, 'click', 'newsday', '', '', '')";
+    insert(client, "events", columns, rows).await;
+    // The click that the first one names, by its id as the edge makes it.
+    let id = EventId::from_parts(1_794_389_400_000, 1_048_577, 9).as_u128();
+    let columns = "site, kind, key, event_time, id_seq, id_node";
+    let row = format!("('demo', 'click_id', {id}, '2026-11-11 09:30:00', 1048577, 9)");
+    insert(client, "touch_keys", columns, &row).await;
+    let columns = "site, conversion_time, conversion_seq, conversion_node, event_type, basis, click_time, click_seq, click_node, link, channel, \
+                   campaign, ad, affiliate, counted, version";
+    let row = "('demo', '2026-11-11 10:00:00', 1, 2, 'lead', 'click_id', '2026-11-11 09:30:00', 1048577, 9, 'summer-ad', 'paid', 'summer', \
+               'shoes', 'blogger', 1, 2)";
+    insert(client, "conversion_clicks", columns, row).await;
 }
 
 async fn leads(client: &Client, question: &Question) -> (Answer, Vec<LeadRow>) {
@@ -59,6 +75,9 @@ async fn leads_come_newest_first_with_the_click_before_them() {
     assert_eq!(jane.email.expose(), "jane.roe@example.com");
     assert_eq!((jane.channel.as_str(), jane.campaign.as_str()), ("paid", "summer"));
     assert_eq!((jane.affiliate.as_str(), jane.country.as_str()), ("blogger", "DE"));
+    assert_eq!((jane.page.as_str(), jane.source.as_str()), ("www.shop.example/contact", "newsday"));
+    assert_eq!((jane.link.as_str(), jane.phone.expose()), ("summer-ad", "+49 170 1234567"));
+    assert_eq!((rows[0].source.as_str(), rows[0].phone.expose()), ("search.example", "0660 1"));
     assert_eq!(rows[0].name.expose(), "Max Moe");
     assert_eq!(rows[0].verdict, "bot");
     assert!(!format!("{answer:?}").contains("jane"), "no personal value is printed by accident");

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::device::{Device, Kernel};
 use super::{DiskJournal, DiskReader, Entry, Options, Ticket};
+use crate::cases::cases;
 
 /// Longest wait for anything; only reached when a test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -152,14 +153,6 @@ impl Device for Faulty {
             None => Kernel.free_bytes(directory),
         }
     }
-}
-
-/// So many random cases, or as many as `PROPTEST_CASES` says. A failing case is printed whole, and
-/// not kept in a file.
-pub(super) fn cases(count: u32) -> proptest::test_runner::Config {
-    let default = proptest::test_runner::Config::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { count };
-    proptest::test_runner::Config { cases, failure_persistence: None, ..default }
 }
 
 fn small() -> Options {
