@@ -2,7 +2,7 @@
 //!
 //! In: the site's mode, the cookie and the day's hash; the peer's address and `X-Forwarded-For`. Out: [`Known`]; the client's
 //! address. Refuses: a cookie that isn't ours to the digit. Promises: no id where the site's mode says none; no new cookie
-//! for somebody who sends `Sec-GPC: 1`, nor for a prefetch.
+//! for somebody who sends `Sec-GPC: 1`, nor for a prefetch; where the site names a cookie of consent, none is set or read without it.
 
 use std::net::IpAddr;
 
@@ -70,6 +70,14 @@ pub fn presented(cookies: &str) -> Option<VisitorId> {
     cookies.split(';').find_map(|cookie| {
         let (name, value) = cookie.split_once('=')?;
         (name.trim() == COOKIE).then(|| VisitorId::from_cookie(value.trim())).flatten()
+    })
+}
+
+/// True when a `Cookie` header says that this browser's owner consents: it has a cookie of this name, or of this `name=value` exactly.
+pub fn consents(cookies: &str, wanted: &str) -> bool {
+    cookies.split(';').map(str::trim).any(|cookie| match wanted.contains('=') {
+        true => cookie == wanted,
+        false => cookie.split_once('=').is_some_and(|(name, _)| name == wanted),
     })
 }
 
@@ -142,6 +150,15 @@ mod tests {
 
     fn known(mode: VisitorMode, cookie: Option<&str>, may_set: bool) -> Known {
         identify(mode, cookie.and_then(presented), may_set, || DayHash(9))
+    }
+
+    #[test]
+    fn consent_is_a_cookie_of_that_name_or_that_very_value() {
+        let cookies = "a=b; consent=yes;lt_v=x";
+        assert!(consents(cookies, "consent") && consents(cookies, "consent=yes"));
+        for other in ["consent=no", "consen", "yes", "consent=ye", "b"] {
+            assert!(!consents(cookies, other), "{other}");
+        }
     }
 
     #[test]

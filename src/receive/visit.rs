@@ -142,11 +142,18 @@ impl<'a> Visit<'a> {
 
     fn identify(&self, site: &Site, client: &Client, sets_cookies: bool) -> Known {
         let headers = &self.parts.headers;
-        let presented =
-            headers.get_all(COOKIE).iter().find_map(|cookies| visitor::presented(&text(cookies)));
+        let wanted = &site.consent_cookie;
+        let consents = wanted.is_empty()
+            || headers
+                .get_all(COOKIE)
+                .iter()
+                .any(|cookies| visitor::consents(&text(cookies), wanted));
+        let cookies = headers.get_all(COOKIE).iter().filter(|_| consents);
+        let presented = { cookies }.find_map(|cookies| visitor::presented(&text(cookies)));
         // A prefetch or a HEAD is nobody's visit yet, and who sends GPC has asked not to be marked.
         let speculative = !client.purpose.is_empty() && is_speculative(&client.purpose);
-        let may_set = sets_cookies && !client.gpc && client.method.is_empty() && !speculative;
+        let may_set =
+            sets_cookies && consents && !client.gpc && client.method.is_empty() && !speculative;
         visitor::identify(site.visitor, presented, may_set, || {
             let agent = headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
             self.edge.salt.hash(

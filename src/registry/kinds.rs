@@ -56,6 +56,9 @@ pub struct Site {
     pub thank_you: String,
     /// How browsers are known.
     pub visitor: VisitorMode,
+    /// A cookie, as `name` or `name=value`, by which a browser shows consent to ours; empty: the site's policy is enough.
+    #[serde(default)]
+    pub consent_cookie: String,
     /// Hosts at which the vendors' own paths are forms of this site, in lower case and without port; `*` is every host.
     #[serde(default)]
     pub hosts: Vec<String>,

@@ -195,3 +195,22 @@ async fn an_affiliate_link_that_a_page_embeds_is_flagged_and_leads_on() {
     assert_eq!(flags[1], ["click_not_activated"]);
     assert!(flags[2..].iter().all(|flags| *flags == none), "{flags:?}");
 }
+
+#[tokio::test]
+async fn a_site_that_asks_for_consent_sets_and_reads_the_cookie_with_it_alone() {
+    let sites = SITES
+        .replace("visitor = \"cookie\"", "visitor = \"cookie\"\nconsent_cookie = \"consent=yes\"");
+    let running = start_with(&sites, |_| {}).await;
+    let ours = "lt_v=0123456789abcdef0123456789abcdef";
+    for (cookies, sets, basis) in [
+        ("a=b".to_owned(), false, VisitorBasis::DailyHash),
+        ("consent=no".to_owned(), false, VisitorBasis::DailyHash),
+        ("consent=yes".to_owned(), true, VisitorBasis::Cookie),
+        (format!("{ours}; consent=yes"), false, VisitorBasis::Cookie),
+        (format!("consent=no; {ours}"), false, VisitorBasis::DailyHash),
+    ] {
+        let answer = running.get("/c/summer", &[&format!("cookie: {cookies}")]).await;
+        assert_eq!(answer.header("set-cookie").is_some(), sets, "{cookies}");
+        assert_eq!(running.events().pop().unwrap().visitor_basis, basis, "{cookies}");
+    }
+}
