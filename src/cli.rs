@@ -8,9 +8,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::arguments::{KeyCommand, UserCommand};
+use crate::audit::AuditArguments;
 use crate::deliver::command::WebhookCommand;
+use crate::journal::command::JournalCommand;
 use crate::links::arguments::LinkCommand;
 use crate::quarantine::QuarantineCommand;
+use crate::replay::ReplayCommand;
 use crate::report::command::ReportArguments;
 use crate::sql_shell::SqlArguments;
 use crate::store::engine::ChildArguments;
@@ -51,6 +54,14 @@ pub enum Command {
     /// See where new leads go, and send again what did not get there.
     #[command(subcommand)]
     Webhook(WebhookCommand),
+    /// Hold the warehouse against the log: missing and doubled ranges; exit code 0, 1 or 2.
+    Audit(AuditArguments),
+    /// Put what the log, the dead letters or the quarantine hold where it belongs.
+    #[command(subcommand)]
+    Replay(ReplayCommand),
+    /// Look at the journal or spill on this disk, or empty a spill into Kafka.
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Ask ClickHouse in SQL, as the analyst.
     Sql(SqlArguments),
     /// Make, change, sign and switch off links.

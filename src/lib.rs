@@ -64,9 +64,11 @@ pub mod report;
 pub mod deliver;
 
 // The program around it.
+pub mod audit;
 pub mod cli;
 pub mod demo;
 pub mod quarantine;
+pub mod replay;
 pub mod service;
 pub mod sql_shell;
 pub mod suggest;

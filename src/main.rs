@@ -70,6 +70,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let warehouse = || installation.warehouse(Role::Ingest);
             block_on(deliver::command::run(&command, &endpoints, warehouse))?
         }
+        Command::Audit(arguments) => service::audit(config, arguments),
+        Command::Replay(command) => service::replay(config, command),
+        Command::Journal(command) => leadtrail::journal::command::run(&command, &config),
         Command::Sql(query) => {
             let installation = Installation::open(config)?;
             let warehouse = installation.warehouse(Role::Analyst)?;

@@ -191,7 +191,7 @@ fn look(reader: &DiskReader, source: &Source, health: &Health, read: u64) -> Res
     Ok(())
 }
 
-fn convert(entry: DiskEntry) -> Entry {
+pub(crate) fn convert(entry: DiskEntry) -> Entry {
     let next = entry.next_offset();
     match entry {
         DiskEntry::Record { offset, payload, .. } => {
@@ -246,6 +246,11 @@ fn take_up(directory: &Path, reader: &DiskReader) -> Result<Border, LogError> {
             Ok(border)
         }
     }
+}
+
+/// The journal's id and border that the position file holds.
+pub fn position(directory: &Path) -> Result<Option<(String, Border)>, LogError> {
+    read_position(directory)
 }
 
 fn read_position(directory: &Path) -> Result<Option<(String, Border)>, LogError> {

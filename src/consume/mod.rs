@@ -11,7 +11,7 @@ pub mod health;
 mod judged;
 pub mod kafka;
 pub mod metrics;
-mod refused;
+pub(crate) mod refused;
 mod resent;
 mod worker;
 mod writer;
@@ -66,14 +66,14 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A number for the table partition that an entry falls in.
-    fn table_partition(&self, entry: &Entry) -> i32 {
+    pub(crate) fn table_partition(&self, entry: &Entry) -> i32 {
         let Entry::Record { payload, .. } = entry else { return 0 };
         event_time(payload).map_or(0, month)
     }
 
     /// The rows of a batch. Records that were sent again after a crash are left out where they are stored already. `must_look`: some
     /// rows may be there already; what was judged spam then stays so, whatever the rules and weights are by now.
-    async fn rows(
+    pub(crate) async fn rows(
         &self,
         partition: u16,
         border: Border,
@@ -142,6 +142,13 @@ impl Pipeline {
 }
 
 impl Pipeline {
+    /// Whether today's rules and weights would hold this submission.
+    pub(crate) fn would_hold(&self, event: Event) -> bool {
+        let mut rows = Rows::default();
+        self.add(&mut rows, event, Place { epoch: 0, partition: 0, offset: 0 }, None);
+        !rows.quarantine.is_empty()
+    }
+
     /// Adds the rows of one event. A decision that releases a submission adds the submission's rows too.
     fn add(&self, rows: &mut Rows, mut event: Event, place: Place, held_before: Option<bool>) {
         let decision = event.decision.take();
@@ -168,13 +175,10 @@ fn event_time(payload: &[u8]) -> Option<i64> {
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
-/// When an event was received, without reading the whole record: the time in the id at the head of what `Event::to_record` wrote.
-fn received_ms(entry: &Entry) -> Option<i64> {
-    const HEAD: &[u8] = b"{\"v\":1,\"id\":\"";
+/// When an entry's event was received.
+pub(crate) fn received_ms(entry: &Entry) -> Option<i64> {
     let Entry::Record { payload, .. } = entry else { return None };
-    let id = payload.strip_prefix(HEAD)?.first_chunk::<13>()?;
-    let digits = [&id[..8], &id[9..]].concat();
-    i64::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()
+    crate::event::received_ms(payload)
 }
 
 /// The calendar month of a time in UTC, as a number: the table partition.

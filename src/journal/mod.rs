@@ -3,6 +3,7 @@
 //! In: an event's record. Out: an [`Outcome`]. Refuses: when neither Kafka nor the disk can take it. Promises: what is answered
 //! as durable is on Kafka (`acks=all`, idempotent producer) or fsynced in the journal, and reaches the consumer.
 
+pub mod command;
 pub mod disk;
 pub mod kafka;
 pub mod kafka_client;

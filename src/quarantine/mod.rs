@@ -6,6 +6,7 @@
 
 mod ask;
 mod print;
+pub mod rejudge;
 pub mod send;
 
 use std::net::SocketAddr;

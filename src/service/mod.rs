@@ -14,7 +14,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
+use crate::audit::AuditArguments;
 use crate::config::{Config, Home};
+use crate::consume::Pipeline;
+use crate::replay::ReplayCommand;
 use crate::stop::{self, Stop};
 use crate::store::schema::{self, Dialect};
 
@@ -94,6 +97,43 @@ pub fn app(config: Config) -> Result<ExitCode> {
         opened.close().await;
         Ok(())
     })
+}
+
+/// Holds the warehouse against the log.
+pub fn audit(config: Config, arguments: AuditArguments) -> Result<ExitCode> {
+    beside_consumer(config, |installation, pipeline, stop| async move {
+        crate::audit::run(&arguments, &installation, &pipeline, &stop).await
+    })
+}
+
+/// Puts what the log, the dead letters or the quarantine hold where it belongs.
+pub fn replay(config: Config, command: ReplayCommand) -> Result<ExitCode> {
+    beside_consumer(config, |installation, pipeline, stop| async move {
+        crate::replay::run(&command, &installation, &pipeline, &stop).await
+    })
+}
+
+/// Runs a command that makes rows as the consumer does: with its rules, and with keys that agree with the other machines'.
+fn beside_consumer<Part, Ending>(config: Config, part: Part) -> Result<ExitCode>
+where
+    Part: FnOnce(Arc<Installation>, Arc<Pipeline>, Stop) -> Ending,
+    Ending: Future<Output = Result<ExitCode>>,
+{
+    let installation = Arc::new(Installation::open(config)?);
+    let runtime = parts::runtime("work", 0)?;
+    let outcome = runtime.block_on(async {
+        let stop = stop::on_signals().context("cannot watch for signals")?;
+        let warehouse = installation.warehouse(Role::Ingest)?;
+        parts::check_schema(&installation.config, &warehouse).await?;
+        let mut metrics = parts::Metrics::default();
+        let consumer = parts::Consumer::open(&installation, warehouse, &mut metrics).await?;
+        let Some(pipeline) = consumer.into_pipeline(&stop).await else {
+            anyhow::bail!("stopped before it began");
+        };
+        part(installation, pipeline, stop).await
+    });
+    runtime.shutdown_timeout(parts::THREADS_END_MAX);
+    outcome
 }
 
 /// Makes the tables, or says whether they are right.

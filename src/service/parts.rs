@@ -367,6 +367,14 @@ impl Consumer {
         checks
     }
 
+    /// What rows are made with, for a command that works beside the consumer; `None` when a stop came before the keys were known to agree.
+    pub async fn into_pipeline(self, stop: &Stop) -> Option<Arc<Pipeline>> {
+        match &self.sharing {
+            Some(sharing) if !sharing.agreed(stop).await => None,
+            _ => Some(self.pipeline),
+        }
+    }
+
     /// Consumes until the stop. Not before the keys agree: under other keys one person would get two names.
     pub async fn run(self, config: &Config, stop: Stop) {
         if let Some(sharing) = &self.sharing

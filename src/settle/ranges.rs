@@ -52,6 +52,8 @@ pub(super) struct Plan {
     pub ranges: Vec<Range>,
     /// Where every known partition stands after the run.
     pub ends: BTreeMap<Partition, u64>,
+    /// Where they stood before it.
+    pub starts: BTreeMap<Partition, u64>,
     /// Records in the ranges.
     pub records: u64,
     /// True when more could be settled at once.
@@ -100,7 +102,8 @@ impl Plan {
         let known = |position: &Position| {
             ((position.log_epoch, position.log_partition), position.next_offset)
         };
-        let mut plan = Self { ends: positions.iter().map(known).collect(), ..Self::default() };
+        let starts: BTreeMap<_, _> = positions.iter().map(known).collect();
+        let mut plan = Self { ends: starts.clone(), starts, ..Self::default() };
         plan.unsettled = batches.iter().map(|batch| u64::from(batch.record_count)).sum();
         let partition_of = |batch: &Batch| (batch.log_epoch, batch.log_partition);
         let mut queues: Vec<(Partition, Queue<'_>)> = batches

@@ -252,7 +252,10 @@ impl Statements {
         plan: &Plan,
         versions: &Versions,
     ) -> Result<(), SettleError> {
-        let query = with_ends(self.query(POSITIONS_WRITTEN), plan).param("version", version);
+        let start = |partition| plan.starts.get(partition).copied().unwrap_or(0);
+        let starts: Vec<u64> = plan.ends.keys().map(start).collect();
+        let query = with_ends(self.query(POSITIONS_WRITTEN), plan);
+        let query = query.param("start_offsets", starts).param("version", version);
         self.write("writing positions", version, query, versions).await
     }
 

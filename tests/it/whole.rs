@@ -3,6 +3,7 @@
 mod affiliates;
 mod away;
 mod events;
+mod audit;
 mod faults;
 mod kafka;
 mod links;

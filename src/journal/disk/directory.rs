@@ -31,7 +31,7 @@ impl std::fmt::Debug for JournalId {
     }
 }
 
-const LOCK: &str = "LOCK";
+pub(super) const LOCK: &str = "LOCK";
 const IDENTITY: &str = "journal.id";
 const IDENTITY_NEW: &str = "journal.id.new";
 const IDENTITY_MAGIC: &[u8; 8] = b"LEADLOG1";

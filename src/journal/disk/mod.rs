@@ -26,8 +26,8 @@
 //! # The parts
 //! `frame` frames one record, `segment` names files, `scan` walks over damage; `state`, `write` and
 //! `sync` are the way of a record from `append` to «synced», `repair` what follows a failed fsync,
-//! `recovery` what follows a crash, `retain` what is deleted when; `reader` reads; `spill` and
-//! `strikes` are the layer above for records that wait for Kafka.
+//! `recovery` what follows a crash, `retain` what is deleted when; `reader` reads; `survey` looks at all of it
+//! from outside; `spill` and `strikes` are the layer above for records that wait for Kafka.
 
 mod batch;
 mod device;
@@ -43,6 +43,7 @@ mod segment;
 mod spill;
 mod state;
 mod strikes;
+mod survey;
 mod sync;
 mod write;
 
@@ -63,6 +64,7 @@ pub use reader::{Damage, DiskReader, Entry};
 pub use recovery::Recovery;
 pub use spill::{PENDING_RECORDS_MAX, SpillJournal};
 pub use strikes::Pending;
+pub use survey::{DamageSort, Finding, SegmentSurvey, Survey};
 
 use device::{Device, Kernel};
 use directory::Mark;

@@ -18,21 +18,27 @@ const DRAIN_UNDER_WAY_MAX: usize = 20_000;
 /// Records of one turn of the drain.
 const DRAIN_TURN: usize = 5_000;
 
-/// Wait between turns of the drain.
+/// Wait between turns of the drain: while nothing is to be done, and while more waits behind what was just produced.
 const DRAIN_WAIT: Duration = Duration::from_millis(100);
+const DRAIN_WAIT_SHORT: Duration = Duration::from_millis(10);
 
 impl Sender {
     /// Produces what is in the spill and not under way, for as long as the process lives.
     pub(super) fn drain(&self) {
         let mut next = 0;
+        let mut wait = DRAIN_WAIT;
         while !self.shared.stop.load(Ordering::Relaxed) {
-            std::thread::sleep(DRAIN_WAIT);
+            std::thread::sleep(wait);
+            wait = DRAIN_WAIT;
             if self.away() || self.shared.spill.pending().records == 0 {
                 next = 0;
                 continue;
             }
             self.see_whether_back();
             next = self.drain_turn(next);
+            if next > 0 && !lock(&self.shared.under_way).is_empty() {
+                wait = DRAIN_WAIT_SHORT;
+            }
         }
     }
 

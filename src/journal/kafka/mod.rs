@@ -47,7 +47,7 @@ const LAST_RESORT: Duration = Duration::from_secs(5);
 const UNDELIVERED_MAX: Duration = Duration::from_secs(10);
 
 /// Bytes of the key in front of a spilled record.
-const KEY_BYTES: usize = 16;
+pub const KEY_BYTES: usize = 16;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poison| poison.into_inner())

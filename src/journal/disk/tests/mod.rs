@@ -7,6 +7,7 @@ mod full;
 mod model;
 mod retention;
 mod spill;
+mod survey;
 mod syncing;
 
 use std::collections::{BTreeMap, BTreeSet};
