@@ -103,7 +103,7 @@ pub async fn run(
     };
     let is_whole = scope.from_ms.is_none() && scope.to_ms.is_none();
     let mut walk = Walk::new(log, pipeline, scope);
-    while let Some((part, batch)) = tokio::task::block_in_place(|| walk.next())? {
+    while let Some((part, batch)) = tokio::task::block_in_place(|| walk.next_batch())? {
         if stop.is_stopped() {
             bail!("stopped before its end: nothing is proven");
         }
@@ -111,9 +111,6 @@ pub async fn run(
         audit.batch(&part, &batch, is_whole).await?;
     }
     audit.unreachable(&parts);
-    if arguments.heal {
-        audit.mended.resettle(&pipeline.warehouse, audit.run).await?;
-    }
     audit.findings.finish();
     for day in batches::days(&pipeline.warehouse).await? {
         for twins in batches::twins(&pipeline.warehouse, &day).await? {
@@ -135,7 +132,8 @@ impl Audit<'_> {
         self.records += batch.entries.len() as u64;
         let healed = self.act == Act::Insert;
         if healed {
-            replay::note(&mut self.mended, (part.epoch, part.partition), &looks);
+            self.mended.note((part.epoch, part.partition), &looks);
+            self.mended.resettle(&self.pipeline.warehouse, self.run).await?;
         }
         for look in &looks {
             self.look(part, batch, look, healed);

@@ -186,7 +186,7 @@ fn stat(directory: &Path, is_spill: bool) -> anyhow::Result<ExitCode> {
             say(&format!("waiting   {left} records{oldest}"));
         }
         Some(_) => {
-            say("consumed  nothing yet: the position belongs to a journal that was here before")
+            say("consumed  nothing yet: the position belongs to a journal that was here before");
         }
         None => say("consumed  nothing yet"),
     }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::{DeadArguments, Totals, note, say, time_ms};
+use super::{DeadArguments, Totals, say, time_ms};
 use crate::consume::Pipeline;
 use crate::consume::assignment::{Border, Entry};
 use crate::consume::batch::Batch;
@@ -77,13 +77,16 @@ pub async fn replay(
             let partition = (letters[0].log_epoch, letters[0].log_partition);
             let mut looked = store(pipeline, run, partition, letters, arguments.dry_run).await?;
             totals.add(&looked.looks);
-            note(&mut mended, partition, &looked.looks);
+            mended.note_all(partition, &looked.looks);
             looked.stored.sort_unstable();
             for letter in letters {
                 let is_stored = looked.stored.binary_search(&letter.log_offset).is_ok();
                 tally.note(&letter.reason, is_stored);
             }
-            if !arguments.dry_run && !looked.stored.is_empty() {
+            if arguments.dry_run {
+                continue;
+            }
+            if !looked.stored.is_empty() {
                 // Before they go: who is cut off here, does both again.
                 mended.resettle(&pipeline.warehouse, run).await?;
                 remove(pipeline, partition, &looked.stored).await?;

@@ -4,7 +4,7 @@
 //! the consumer has not taken up yet. Promises: takes no lock, joins no group and commits nothing; reads nothing behind the
 //! committed position, so the consumer's own work is never looked at half-done.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
@@ -74,14 +74,14 @@ impl Log {
     /// Opens the configured home. Blocks.
     pub fn open(config: &Config) -> Result<Self, LogError> {
         match config.log.home {
-            Home::Disk => Self::open_disk(config.journal_dir()),
+            Home::Disk => Self::open_disk(&config.journal_dir()),
             Home::Kafka => Self::open_kafka(config),
         }
     }
 
-    fn open_disk(directory: PathBuf) -> Result<Self, LogError> {
-        let reader = DiskReader::open(&directory).map_err(failed("open the journal"))?;
-        let position = position(&directory).map_err(failed("read the position"))?;
+    fn open_disk(directory: &Path) -> Result<Self, LogError> {
+        let reader = DiskReader::open(directory).map_err(failed("open the journal"))?;
+        let position = position(directory).map_err(failed("read the position"))?;
         let start = reader.start().map_err(failed("look at the journal"))?;
         let ours = format!("{:?}", reader.journal_id());
         let part = |border: Border| Part {

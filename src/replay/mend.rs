@@ -17,7 +17,7 @@ use crate::ids::now_millis;
 use crate::replay::keyed::{Key, Keyed};
 use crate::store::StoreError;
 use crate::store::native::Row;
-use crate::store::rows::EventRow;
+use crate::store::rows::{DeadLetterRow, EventRow};
 
 /// Keys of one question.
 const KEYS_MAX: usize = 500;
@@ -51,10 +51,21 @@ pub struct Look {
     pub expected: Vec<u64>,
     /// Those that have none, or too few.
     pub missing: BTreeSet<u64>,
+    /// Which rows these are; not told of `dead_letters`.
+    keys: HashSet<Key>,
     /// How many rows are missing.
     pub missing_rows: u64,
     /// Those whose rows stand there more than once.
     pub doubled: BTreeSet<u64>,
+}
+
+impl Look {
+    /// Those of the rows that are missing.
+    fn of<'r, R: Keyed>(&self, rows: &'r [R]) -> Vec<&'r R> {
+        let is_missing =
+            |row: &&R| self.missing.contains(&row.log_offset()) && self.keys.contains(&row.key());
+        rows.iter().filter(is_missing).collect()
+    }
 }
 
 /// What to do with what is found.
@@ -105,6 +116,10 @@ impl<'a> Mender<'a> {
                 Err((looks, StoreError::Rows { table, reason })) => {
                     first = first.or(looks);
                     let bad = refused::find(&self.pipeline.warehouse, table, rows).await?;
+                    if bad.is_empty() || attempt >= ATTEMPTS {
+                        // The twin that checks has not the constraints of its table: nobody can say which rows are meant.
+                        return Err(StoreError::Rows { table, reason });
+                    }
                     rows.bury(table, &bad, &reason, batch, now_millis());
                 }
                 Err((_, error)) if attempt >= ATTEMPTS => return Err(error),
@@ -137,15 +152,18 @@ impl<'a> Mender<'a> {
         if act == Act::Look || looks.iter().all(|look| look.missing.is_empty()) {
             return Ok(looks);
         }
-        let mut sent = Ok(());
+        let is_missing = |row: &&DeadLetterRow| looks[0].missing.contains(&row.log_offset);
+        let dead = rows.dead.iter().filter(is_missing).collect();
+        let mut sent = self.send::<DeadLetterRow>(span, dead, attempt).await;
         macro_rules! send {
             ($($place:literal $field:ident),*) => { $(
                 if sent.is_ok() {
-                    sent = self.send(span, &rows.$field, &looks[$place], attempt).await;
+                    let missing = looks[$place].of(&rows.$field);
+                    sent = self.send(span, missing, attempt).await;
                 }
             )* };
         }
-        send!(0 dead, 1 events, 2 leads, 3 service_contacts, 4 quarantine, 5 conversions, 6 touch_keys, 7 refusals);
+        send!(1 events, 2 leads, 3 service_contacts, 4 quarantine, 5 conversions, 6 touch_keys, 7 refusals);
         match sent {
             Ok(()) => Ok(looks),
             Err(error) => Err((Some(looks), error)),
@@ -185,6 +203,7 @@ impl<'a> Mender<'a> {
         let found = self.found(&candidates).await?;
         for row in candidates.iter().filter(|row| !found.contains(&row.key())) {
             look.missing.insert(row.log_offset());
+            look.keys.insert(row.key());
             look.missing_rows += 1;
         }
         let doubled = held.iter().filter(|(_, (rows, distinct))| rows > distinct);
@@ -209,7 +228,8 @@ impl<'a> Mender<'a> {
         let missing_rows = missing.len() as u64;
         let expected = expected.into_iter().collect();
         let doubled = BTreeSet::new();
-        Ok(Look { table: "dead_letters", expected, missing, missing_rows, doubled })
+        let keys = HashSet::new();
+        Ok(Look { table: "dead_letters", expected, missing, keys, missing_rows, doubled })
     }
 
     /// Rows and distinct rows of each offset of the span.
@@ -263,22 +283,19 @@ impl<'a> Mender<'a> {
         Ok(found)
     }
 
-    /// Inserts the missing rows of one table.
+    /// Inserts missing rows of one table.
     async fn send<R: Row>(
         &self,
         (from, to): (u64, u64),
-        rows: &[R],
-        look: &Look,
+        missing: Vec<&R>,
         attempt: u32,
     ) -> Result<(), StoreError> {
-        let missing: Vec<&R> =
-            rows.iter().filter(|row| look.missing.contains(&row.log_offset())).collect();
         if missing.is_empty() {
             return Ok(());
         }
         let (run, partition) = (self.run, self.partition);
         let token = format!("replay/{run:016x}/{partition}/{from}/{to}/{}/{attempt}", R::TABLE);
-        self.pipeline.warehouse.insert(R::TABLE, missing.iter().copied(), &token).await
+        self.pipeline.warehouse.insert(R::TABLE, missing.into_iter(), &token).await
     }
 }
 

@@ -188,7 +188,7 @@ async fn replay_log(
     let run = getrandom::u64().context("no random bits")?;
     let act = if arguments.dry_run { Act::Look } else { Act::Insert };
     let (mut totals, mut mended, mut records) = (Totals::default(), Mended::default(), 0);
-    while let Some((part, batch)) = tokio::task::block_in_place(|| walk.next())? {
+    while let Some((part, batch)) = tokio::task::block_in_place(|| walk.next_batch())? {
         if stop.is_stopped() {
             bail!("stopped; run it again, and it goes on: what is stored is not stored twice");
         }
@@ -202,25 +202,15 @@ async fn replay_log(
         let mender = Mender::new(pipeline, run, (part.epoch, part.partition));
         let looks = mender.mend(&batch, &mut rows, act).await?;
         totals.add(&looks);
-        note(&mut mended, (part.epoch, part.partition), &looks);
-    }
-    if !arguments.dry_run {
-        mended.resettle(&pipeline.warehouse, run).await?;
+        if act == Act::Insert {
+            mended.note((part.epoch, part.partition), &looks);
+            mended.resettle(&pipeline.warehouse, run).await?;
+        }
     }
     let would = if arguments.dry_run { "would be " } else { "" };
     totals.print(would);
     say(&format!("{records} records of {name} looked at; {} rows {would}added", totals.rows()));
     Ok(ExitCode::SUCCESS)
-}
-
-/// Notes where rows that settling reads were missing.
-pub(crate) fn note(mended: &mut Mended, partition: (u64, u16), looks: &[Look]) {
-    let read_by_settling = |look: &&Look| matches!(look.table, "conversions" | "touch_keys");
-    for look in looks.iter().filter(read_by_settling) {
-        if let Some(first) = look.missing.first() {
-            mended.note(partition, *first);
-        }
-    }
 }
 
 /// Rows by table.

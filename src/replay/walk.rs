@@ -90,7 +90,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next batch and its partition; `None` at the end. Empty batches are given too: their range was read. Blocks on the log.
-    pub fn next(&mut self) -> Result<Option<(Part, Batch)>, LogError> {
+    pub fn next_batch(&mut self) -> Result<Option<(Part, Batch)>, LogError> {
         let Some((part, mut from, to)) = self.left.pop() else { return Ok(None) };
         let mut gatherer = Gatherer::new(from, BOUNDS);
         let begun = from;

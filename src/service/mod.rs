@@ -11,6 +11,7 @@ mod up;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -23,6 +24,9 @@ use crate::store::schema::{self, Dialect};
 
 pub use parts::{Installation, Role};
 pub use up::up;
+
+/// How long a command waits for the brokers before it gives up.
+const AGREED_MAX: Duration = Duration::from_secs(60);
 
 /// Runs the edge alone.
 pub fn serve(config: Config) -> Result<ExitCode> {
@@ -127,8 +131,12 @@ where
         parts::check_schema(&installation.config, &warehouse).await?;
         let mut metrics = parts::Metrics::default();
         let consumer = parts::Consumer::open(&installation, warehouse, &mut metrics).await?;
-        let Some(pipeline) = consumer.into_pipeline(&stop).await else {
-            anyhow::bail!("stopped before it began");
+        let agreed = tokio::time::timeout(AGREED_MAX, consumer.into_pipeline(&stop)).await;
+        let Ok(Some(pipeline)) = agreed else {
+            anyhow::bail!(
+                "the other machines' keys could not be compared with ours within {} s; is kafka.brokers right, and are they there?",
+                AGREED_MAX.as_secs()
+            );
         };
         part(installation, pipeline, stop).await
     });
