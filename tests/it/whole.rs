@@ -1,9 +1,9 @@
 //! The whole way of an event through the real program, on the real engines, seen from outside: HTTP in, rows and reports out.
 
 mod affiliates;
+mod audit;
 mod away;
 mod events;
-mod audit;
 mod faults;
 mod kafka;
 mod links;
