@@ -34,8 +34,14 @@ impl Batch {
         self.state.load(Ordering::Acquire) == FILLING
     }
 
-    pub(super) fn set_written(&self) {
+    /// Notes that write(2) is done. Before the sync thread can see the batch: it may be faster than whoever wrote, and
+    /// [`Batch::set_synced`] counts for what is written only.
+    pub(super) fn note_written(&self) {
         self.state.store(WRITTEN, Ordering::Release);
+    }
+
+    /// Wakes who waits for write(2), after [`Batch::note_written`].
+    pub(super) fn tell_written(&self) {
         self.written.notify_waiters();
     }
 
@@ -165,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_is_refused_only_while_nobody_was_told_that_it_is_written() {
         let ticket = ticket();
-        ticket.batch.set_written();
+        ticket.batch.note_written();
         ticket.written().await.unwrap();
         assert!(!ticket.batch.refuse(JournalError::Failed));
         ticket.batch.set_synced();
@@ -173,9 +179,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_fsync_that_overtakes_the_word_of_the_write_is_told_all_the_same() {
+        let ticket = ticket();
+        ticket.batch.note_written();
+        ticket.batch.set_synced();
+        ticket.batch.tell_written();
+        ticket.synced().await.unwrap();
+        ticket.written().await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_refused_batch_stays_refused() {
         let ticket = ticket();
-        ticket.batch.set_written();
+        ticket.batch.note_written();
         assert!(ticket.batch.refuse(JournalError::Full));
         assert_eq!(ticket.written().await, Err(JournalError::Full));
         assert_eq!(ticket.synced().await, Err(JournalError::Full));
@@ -198,7 +214,7 @@ mod tests {
             async move { ticket.synced().await }
         });
         tokio::task::yield_now().await;
-        ticket.batch.set_written();
+        ticket.batch.note_written();
         ticket.batch.set_synced();
         waiter.await.unwrap().unwrap();
     }

@@ -113,6 +113,7 @@ impl Shared {
         let active = tail.active.as_mut().expect("a batch was just written to the active segment");
         let is_new = std::mem::take(&mut active.is_new);
         let batch = Arc::clone(&written.batch);
+        batch.note_written();
         let mut state = self.state();
         state.recycle(buffer);
         state.written_end = written.end;
@@ -131,7 +132,7 @@ impl Shared {
             self.sync_wake.notify_one();
         }
         drop(state);
-        batch.set_written();
+        batch.tell_written();
     }
 
     fn refuse_filled(&self, tail: &mut Tail, filled: &Filled, error: &io::Error) {
