@@ -13,6 +13,7 @@ use crate::deliver::command::WebhookCommand;
 use crate::journal::command::JournalCommand;
 use crate::links::arguments::LinkCommand;
 use crate::quarantine::QuarantineCommand;
+use crate::reconcile::command::ReconcileArguments;
 use crate::replay::ReplayCommand;
 use crate::report::command::ReportArguments;
 use crate::sql_shell::SqlArguments;
@@ -48,6 +49,8 @@ pub enum Command {
     Schema(SchemaCommand),
     /// Answer a question: ads, affiliates, leads.
     Report(ReportArguments),
+    /// Compare a network's own report with what we have, row by row.
+    Reconcile(ReconcileArguments),
     /// Look at what was held as spam, and decide about it.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),

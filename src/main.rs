@@ -58,6 +58,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Schema(SchemaCommand::Apply) => service::schema(config, true),
         Command::Schema(SchemaCommand::Check) => service::schema(config, false),
         Command::Report(question) => ask(config, &question),
+        Command::Reconcile(question) => reconcile(config, &question),
         Command::Quarantine(command) => {
             let installation = Installation::open(config)?;
             let warehouse = installation.warehouse(Role::Ingest)?;
@@ -144,6 +145,23 @@ fn ask(config: Config, question: &report::command::ReportArguments) -> anyhow::R
     let client =
         || installation.warehouse(Role::Ingest).map(|warehouse| warehouse.client().clone());
     block_on(report::command::run(question, &sites, (window, fraud), client))
+}
+
+fn reconcile(
+    config: Config,
+    question: &leadtrail::reconcile::command::ReconcileArguments,
+) -> anyhow::Result<ExitCode> {
+    let installation = Installation::open(config)?;
+    let sites: Vec<String> = installation.registry.sites().map(|site| site.name.clone()).collect();
+    let postbacks: Vec<_> = installation.postbacks.profiles().collect();
+    let known = leadtrail::reconcile::command::Known {
+        postbacks: &postbacks,
+        sites: &sites,
+        keys: &installation.keys,
+    };
+    let client =
+        || installation.warehouse(Role::Ingest).map(|warehouse| warehouse.client().clone());
+    block_on(leadtrail::reconcile::command::run(question, known, client))
 }
 
 fn explain_postback(config: Config, profile: Option<&str>) -> anyhow::Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! Conversion pixels: `GET /x.gif?goal=…&amount=…&currency=…&order=…&lt=…&site=…&offer=…` on a thank-you page.
+//! Conversion pixels: `GET /x.gif` for an image, `/x.html` for a frame; `?goal=…&amount=…&currency=…&order=…&lt=…&site=…&offer=…` on a thank-you page.
 //!
 //! In: what the page claims. Out: a purchase (goal `sale`, `purchase` or `order`, or no goal but an amount) or another conversion, with the
 //! click it follows if our keys signed it; and the GIF. Refuses: an unknown site or offer: 404 with the GIF as body.
@@ -15,6 +15,7 @@ use crate::money::Currency;
 use crate::receive::impression::claimed_amount;
 use crate::receive::pairs::pairs;
 use crate::receive::record::{self, Answer, Denied};
+use crate::receive::reply;
 use crate::receive::visit::Visit;
 use crate::registry::{Offer, Registry, Site};
 use crate::tokens::ClickClaim;
@@ -69,6 +70,16 @@ pub async fn answer(visit: &Visit<'_>) -> Result<Answer, Denied> {
         event.promotion.offer.clone_from(&offer.name);
     }
     Ok(record::pixel(visit, event).await)
+}
+
+/// Answers `/x.html`: the same for an `iframe`, which some shops' pages take where they take no image. An empty page without a script.
+///
+/// # Errors
+/// As [`answer`].
+pub async fn answer_frame(visit: &Visit<'_>) -> Result<Answer, Denied> {
+    let mut answer = answer(visit).await?;
+    reply::framed(&mut answer.reply);
+    Ok(answer)
 }
 
 fn read<'a>(query: &'a str, trail: &mut Trail) -> Asked<'a> {

@@ -43,6 +43,8 @@ enum Route<'a> {
     Unsubscribe(&'a str),
     Impression,
     Pixel,
+    /// The same for a frame.
+    Frame,
     /// A network's own click address.
     Vendor(Found<'a>),
     /// A name, and the path after it.
@@ -70,6 +72,7 @@ impl<'a> Route<'a> {
             }
             ("i.gif", None, None, None) => Self::Impression,
             ("x.gif", None, None, None) => Self::Pixel,
+            ("x.html", None, None, None) => Self::Frame,
             ("receipt", Some(receipt), None, None) => Self::Receipt(receipt),
             ("postback", Some(name), _, _) if !name.is_empty() => {
                 let after = &path["/postback/".len() + name.len()..];
@@ -89,7 +92,7 @@ impl<'a> Route<'a> {
             Self::Affiliate(..) | Self::Vendor(_) => Door::Affiliate,
             Self::Open(_) => Door::Open,
             Self::Impression => Door::Impression,
-            Self::Pixel => Door::Pixel,
+            Self::Pixel | Self::Frame => Door::Pixel,
             Self::Postback(..) => Door::Postback,
             Self::Receipt(_) => Door::Receipt,
             Self::Robots | Self::Unknown => Door::Other,
@@ -290,6 +293,7 @@ async fn dispatch(
         Route::Open(token) => open::answer(&visit, token).await,
         Route::Impression => impression::answer(&visit).await,
         Route::Pixel => pixel::answer(&visit).await,
+        Route::Frame => pixel::answer_frame(&visit).await,
         Route::Postback(name, rest) => postback::answer(&visit, name, rest, body).await,
         Route::Receipt(token) => receipt(edge, token, route, parts),
         Route::Robots => Ok(Answer::answered(reply::robots())),
@@ -315,6 +319,7 @@ mod tests {
         assert_eq!(Route::of("/u/AQ-_"), Route::Unsubscribe("AQ-_"));
         assert_eq!(Route::of("/u/register.php"), Route::Unknown);
         assert_eq!(Route::of("/a/blogger/spring"), Route::Affiliate("blogger", "spring"));
+        assert_eq!(Route::of("/x.html"), Route::Frame);
         assert_eq!(Route::of("/postback/cj"), Route::Postback("cj", ""));
         assert_eq!(
             Route::of("/postback/rollerads/r1/aid/2"),
@@ -333,6 +338,7 @@ mod tests {
             "/a/x/y/z",
             "//f/a",
             "/C/x",
+            "/x.htm",
             "/robots.txt/",
         ] {
             assert_eq!(Route::of(unknown), Route::Unknown, "{unknown}");

@@ -9,6 +9,7 @@ mod kafka;
 mod links;
 mod meaning;
 mod people;
+mod postbacks;
 mod quarantine;
 mod readiness;
 mod readme;

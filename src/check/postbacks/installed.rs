@@ -93,6 +93,11 @@ impl Postbacks {
         self.by_name.get(name)
     }
 
+    /// All names, with their profiles.
+    pub fn profiles(&self) -> impl Iterator<Item = (String, Arc<Profile>)> {
+        self.by_name.iter().map(|(name, one)| (name.clone(), one.profile.clone()))
+    }
+
     /// The one whose network has this path, where the host is enabled; and what of the path is left to read.
     pub fn by_path<'a>(&'a self, host: &str, path: &'a str) -> Option<(&'a str, &'a str)> {
         if self.paths.is_empty() {

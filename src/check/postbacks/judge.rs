@@ -28,6 +28,9 @@ use crate::tokens::{ClickClaim, verify_click};
 /// An id that is longer is kept as its hash.
 const ID_BYTES_MAX: usize = 256;
 
+/// Members of a JSON body: an order of a shop has some hundred, and `edge.body_bytes_max` bounds them too.
+const MEMBERS_MAX: usize = 4_096;
+
 /// Coupons and their words for a status are cut here.
 const WORD_BYTES_MAX: usize = 64;
 
@@ -183,12 +186,27 @@ fn gather(
     }
     if !request.body.is_empty() {
         let kind = body_type(request.content_type, request.body);
-        let room = request.fields_max.saturating_sub(fields.list.len());
+        // A shop's order has hundreds of members, of which a few are read; its size is bounded already.
+        let max = if matches!(kind, BodyType::Json) { MEMBERS_MAX } else { request.fields_max };
+        let room = max.saturating_sub(fields.list.len());
         let body = Fields::read(&kind, request.body, room).map_err(refused)?;
         flags.merge(body.flags);
+        let named = named_values(&body.list);
         fields.list.extend(body.list);
+        fields.list.extend(named);
     }
     Ok(fields.list)
+}
+
+/// `{"name": "lt", "value": "…"}` in a list `attributes` is the parameter `attributes.lt`: shops keep what a page adds to an order so.
+fn named_values(list: &[(String, String)]) -> Vec<(String, String)> {
+    let pairs = list.windows(2).filter_map(|pair| {
+        let [(name_path, name), (value_path, value)] = pair else { return None };
+        let list = name_path.strip_suffix(".name").or_else(|| name_path.strip_suffix(".key"))?;
+        let fits = value_path.strip_prefix(list) == Some(".value") && !name.is_empty();
+        fits.then(|| (format!("{list}.{name}"), value.clone()))
+    });
+    pairs.take(MEMBERS_MAX).collect()
 }
 
 /// The parameters of a request as far as they can be read, to tell the shape of what was refused.

@@ -8,19 +8,23 @@
 mod built_in;
 pub mod explain;
 pub mod file;
+#[cfg(test)]
+mod habits_tests;
 mod installed;
+mod items;
 pub mod judge;
 pub mod money;
 mod path;
 mod profile;
 mod read;
 mod sign;
-mod status;
+pub mod status;
 #[cfg(test)]
 mod tests;
 
+pub use file::Role;
 pub use installed::{Installed, Postbacks};
-pub use judge::{Judged, Request, judge, parameters};
+pub use judge::{Judged, Request, judge, parameters, stored_id};
 pub use profile::Profile;
 pub use read::{Reading, Refused};
 pub use status::Status;

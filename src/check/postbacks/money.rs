@@ -61,6 +61,49 @@ pub fn exponent(currency: Option<Currency>) -> usize {
     }
 }
 
+/// Signs of currencies that are one country's (or union's) alone; a dollar or a crown is many's, and says none.
+const SIGNS: [(&str, &str); 10] = [
+    ("\u{20ac}", "EUR"),
+    ("\u{a3}", "GBP"),
+    ("\u{20b9}", "INR"),
+    ("\u{20bd}", "RUB"),
+    ("\u{20ba}", "TRY"),
+    ("\u{20b4}", "UAH"),
+    ("z\u{142}", "PLN"),
+    ("US$", "USD"),
+    ("$", ""),
+    ("kr", ""),
+];
+
+/// The number in `\u{20ac}5.50`, `5.50 USD`, `$5`, and the currency that stands beside it. Three letters are a currency when they are capitals.
+pub fn beside(text: &str) -> (&str, Option<Currency>) {
+    let text = text.trim();
+    // Most amounts are bare.
+    let is_bare = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'-');
+    if text.bytes().all(is_bare) {
+        return (text, None);
+    }
+    for (sign, code) in SIGNS {
+        let number = text.strip_prefix(sign).or_else(|| text.strip_suffix(sign));
+        if let Some(number) = number.map(str::trim).filter(|number| is_number(number)) {
+            return (number, Currency::parse(code));
+        }
+    }
+    let capitals = |word: &&str| word.bytes().all(|byte| byte.is_ascii_uppercase());
+    let front = text.get(..3).filter(capitals).map(|code| (code, &text[3..]));
+    let back = text.len().checked_sub(3).and_then(|at| Some((text.get(at..)?, text.get(..at)?)));
+    let back = back.filter(|(code, _)| capitals(code));
+    match front.or(back).map(|(code, number)| (code, number.trim())) {
+        Some((code, number)) if is_number(number) => (number, Currency::parse(code)),
+        _ => (text, None),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'-'))
+}
+
 /// Reads an amount.
 pub fn amount(
     text: &str,
@@ -100,11 +143,17 @@ fn to_plain(text: &str, decimal: Decimal) -> Option<String> {
     let (point, comma) = (text.rfind('.'), text.rfind(','));
     let sign = match decimal {
         Decimal::Point => {
-            // A comma without a point behind it: thousands, or a slip. Nobody can tell.
-            if comma.is_some() && comma > point {
-                return None;
+            match comma.filter(|_| comma > point) {
+                None => '.',
+                // Two digits after one comma are no thousands: a sender of another country.
+                Some(at)
+                    if point.is_none() && text.find(',') == Some(at) && text.len() - at == 3 =>
+                {
+                    ','
+                }
+                // Else thousands, or a slip. Nobody can tell.
+                Some(_) => return None,
             }
-            '.'
         }
         Decimal::Comma => {
             if point.is_some() && point > comma && !is_thousands(text, '.') {
@@ -199,6 +248,8 @@ mod tests {
             ("0", Point, Some("0.00")),
             (".5", Point, Some("0.50")),
             ("1,234", Point, None),
+            ("5,50", Point, Some("5.50")),
+            ("1,234,50", Point, None),
             ("5,", Point, None),
             ("49.95P", Point, None),
             ("1,23.50", Point, None),
@@ -216,6 +267,30 @@ mod tests {
             ("1,234", Either, None),
         ] {
             assert_eq!(read(text, decimal).as_deref(), expected, "{text} {decimal:?}");
+        }
+    }
+
+    #[test]
+    fn a_currency_beside_the_number_is_read_and_a_slip_is_not() {
+        let read = |text| {
+            let (number, currency) = beside(text);
+            (number, currency.map(|code| code.as_str().to_owned()))
+        };
+        let some = |code: &str| Some(code.to_owned());
+        for (text, expected) in [
+            ("\u{20ac}5.50", ("5.50", some("EUR"))),
+            ("5,50 \u{20ac}", ("5,50", some("EUR"))),
+            ("$5.50", ("5.50", None)),
+            ("US$5", ("5", some("USD"))),
+            ("5 USD", ("5", some("USD"))),
+            ("EUR1,234.50", ("1,234.50", some("EUR"))),
+            ("-5 kr", ("-5", None)),
+            ("49.95P", ("49.95P", None)),
+            ("5 usd", ("5 usd", None)),
+            ("USD", ("USD", None)),
+            ("5", ("5", None)),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
         }
     }
 
@@ -262,6 +337,13 @@ mod tests {
             let minor = Convention { decimal: Decimal::Point, unit: Unit::Minor };
             let cents = Amount::from_scaled(scaled / 100 * 100);
             prop_assert_eq!(amount(&(scaled / 100).to_string(), minor, None), Ok(cents));
+        }
+
+        #[test]
+        fn what_stands_beside_is_cut_off_and_nothing_else(text in "\\PC{0,12}", number in "[0-9]{1,6}") {
+            let (rest, _) = beside(&text);
+            prop_assert!(text.contains(rest));
+            prop_assert_eq!(beside(&number), (&*number, None));
         }
 
         #[test]

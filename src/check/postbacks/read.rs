@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::file::{ItemStyle, Records, Role};
+use super::items::{Line, list, numbered, parts, repeated};
 use super::money::{self, NotMoney};
 use super::profile::{ItemPart, Profile, Use};
 use super::status::{CARRIED, Status, Why};
@@ -343,6 +344,13 @@ impl<'a> Reading<'a> {
     }
 
     fn money(&mut self, profile: &Profile, found: Found<'a>) -> Option<Amount> {
+        let (number, beside) = money::beside(found.value);
+        // Two currencies in one message: nobody knows which it is.
+        if beside.is_some() && self.currency.is_some_and(|own| Some(own) != beside) {
+            self.odd(Flag::AmountUnreadable, found.name);
+            return None;
+        }
+        self.currency = self.currency.or(beside);
         let read = |text: &str| money::amount(text, profile.convention, self.currency);
         let amount = match profile.list.filter(|sign| found.value.contains(*sign)) {
             Some(sign) => found
@@ -351,7 +359,7 @@ impl<'a> Reading<'a> {
                 .map(read)
                 .collect::<Result<Vec<_>, _>>()
                 .and_then(|list| money::sum(list.into_iter()).ok_or(NotMoney::Unreadable)),
-            None => read(found.value),
+            None => read(number),
         };
         match amount {
             Ok(amount) => Some(amount),
@@ -436,78 +444,4 @@ pub fn looks_personal(value: &str) -> bool {
         digits.bytes().all(plain) && digits.bytes().filter(u8::is_ascii_digit).count() >= 7
     });
     number || redact::looks_like_email(value)
-}
-
-/// A line under way.
-#[derive(Clone, Copy, Debug, Default)]
-struct Line<'a> {
-    sku: &'a str,
-    quantity: &'a str,
-    price: &'a str,
-}
-
-impl<'a> Line<'a> {
-    fn set(&mut self, part: ItemPart, value: &'a str) {
-        match part {
-            ItemPart::Sku => self.sku = value,
-            ItemPart::Quantity => self.quantity = value,
-            ItemPart::Price => self.price = value,
-        }
-    }
-}
-
-type Parts<'a> = [(u16, ItemPart, Found<'a>)];
-
-/// Lines by the number in the names, or by their group.
-fn numbered<'a>(parts: &Parts<'a>) -> Option<Vec<Line<'a>>> {
-    let mut lines = std::collections::BTreeMap::<u16, Line<'a>>::new();
-    for (number, part, found) in parts {
-        lines.entry(*number).or_default().set(*part, found.value);
-    }
-    Some(lines.into_values().collect())
-}
-
-/// Lines out of lists of one length.
-fn list<'a>(parts: &Parts<'a>, sign: char) -> Option<Vec<Line<'a>>> {
-    let split = parts.iter().flat_map(|(_, part, found)| {
-        found.value.split(sign).map(move |value| (*part, value.trim()))
-    });
-    columns(split)
-}
-
-/// Lines out of parameters that come once for each.
-fn repeated<'a>(parts: &Parts<'a>) -> Option<Vec<Line<'a>>> {
-    columns(parts.iter().map(|(_, part, found)| (*part, found.value)))
-}
-
-fn columns<'a>(values: impl Iterator<Item = (ItemPart, &'a str)>) -> Option<Vec<Line<'a>>> {
-    let (mut skus, mut quantities, mut prices) = (Vec::new(), Vec::new(), Vec::new());
-    for (part, value) in values {
-        match part {
-            ItemPart::Sku => skus.push(value),
-            ItemPart::Quantity => quantities.push(value),
-            ItemPart::Price => prices.push(value),
-        }
-    }
-    let fits = |column: &Vec<&str>| column.is_empty() || column.len() == prices.len();
-    if !fits(&skus) || !fits(&quantities) {
-        return None;
-    }
-    let at = |column: &Vec<&'a str>, place: usize| column.get(place).copied().unwrap_or("");
-    let line = |place| Line {
-        sku: at(&skus, place),
-        quantity: at(&quantities, place),
-        price: at(&prices, place),
-    };
-    Some((0..prices.len()).map(line).collect())
-}
-
-/// `GROUP:amount|GROUP:amount`.
-fn parts<'a>(parts: &Parts<'a>) -> Option<Vec<Line<'a>>> {
-    let all = parts.iter().flat_map(|(_, _, found)| found.value.split('|'));
-    all.map(|one| {
-        let (sku, price) = one.rsplit_once(':')?;
-        Some(Line { sku, quantity: "", price })
-    })
-    .collect()
 }

@@ -186,7 +186,7 @@ fn sorted(
     written.collect::<Vec<_>>().join(join).into_bytes()
 }
 
-fn digest(algorithm: Algorithm, key: &[u8], text: &[u8]) -> Vec<u8> {
+pub(super) fn digest(algorithm: Algorithm, key: &[u8], text: &[u8]) -> Vec<u8> {
     macro_rules! keyed {
         ($hash:ty) => {{
             let mut mac =

@@ -15,17 +15,17 @@ use crate::money::Amount;
 use crate::registry::Registry;
 use crate::tokens::{ClickClaim, sign_click};
 
-const SECRET: &str = "test-secret";
+pub(super) const SECRET: &str = "test-secret";
 
-const NOW_MS: i64 = 1_790_000_000_000;
+pub(super) const NOW_MS: i64 = 1_790_000_000_000;
 
 const SITES: &str = "[[site]]\nname = \"shop\"\nvisitor = \"cookie\"\n\
     [[offer]]\nnumber = 1\nname = \"spring\"\nsite = \"shop\"\ndestination = \"http://a.example/\"\ncurrency = \"EUR\"\namount_max = \"500\"\nwindow_days = 7\n\
     [[offer]]\nnumber = 2\nname = \"summer\"\nsite = \"shop\"\ndestination = \"http://a.example/\"\n";
 
-static PROFILES: LazyLock<Profiles> = LazyLock::new(|| Profiles::load("").unwrap());
+pub(super) static PROFILES: LazyLock<Profiles> = LazyLock::new(|| Profiles::load("").unwrap());
 
-static KEYS: LazyLock<Keys> = LazyLock::new(new_keys);
+pub(super) static KEYS: LazyLock<Keys> = LazyLock::new(new_keys);
 
 /// Every profile that reads without a secret, installed without one.
 static OPEN: LazyLock<Vec<(Installed, Registry)>> = LazyLock::new(|| {
@@ -45,7 +45,7 @@ fn id() -> EventId {
 }
 
 /// A profile, installed with a secret (or none) and further lines.
-fn installed(profile: &str, secret: &str, lines: &str) -> (Installed, Registry) {
+pub(super) fn installed(profile: &str, secret: &str, lines: &str) -> (Installed, Registry) {
     let text = format!("{SITES}[[postback]]\nname = \"{profile}\"\nsite = \"shop\"\n{lines}\n");
     let registry = Registry::parse(&text, "test").unwrap();
     let profiles = &*PROFILES;
@@ -59,7 +59,7 @@ fn installed(profile: &str, secret: &str, lines: &str) -> (Installed, Registry) 
 }
 
 /// What a target and a body become.
-fn judged(
+pub(super) fn judged(
     (installed, registry): &(Installed, Registry),
     keys: &Keys,
     target: &str,
@@ -85,7 +85,7 @@ fn judged(
 }
 
 /// A query to a profile that has proven itself by a secret in the path.
-fn said(profile: &str, query: &str) -> Judged {
+pub(super) fn said(profile: &str, query: &str) -> Judged {
     let installed = installed(profile, SECRET, "");
     judged(&installed, &KEYS, &format!("{SECRET}?{query}"), "", "", &[]).unwrap()
 }

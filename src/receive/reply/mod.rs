@@ -117,6 +117,21 @@ pub fn gif(status: StatusCode) -> Reply {
     plain(status, Bytes::from_static(GIF), "image/gif")
 }
 
+/// What stands in a frame: nothing to see, nothing to run.
+const EMPTY_PAGE: &str = "<!doctype html><title></title>";
+
+/// Turns the pixel's answer into a frame's: an empty page that any page may show, with the same status and receipt.
+pub fn framed(reply: &mut Reply) {
+    *reply.body_mut() = Full::new(Bytes::from_static(EMPTY_PAGE.as_bytes()));
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    // It shows nothing and takes no click, so there is nothing to frame for: any shop's page may.
+    let policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors *";
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(ROBOTS, HeaderValue::from_static("noindex"));
+}
+
 /// A click's answer. `location` comes from [`crate::check::destination`]: ASCII without spaces by construction.
 pub fn redirect(kind: Kind, location: String) -> Reply {
     let status = match kind {

@@ -253,3 +253,28 @@ async fn what_looks_ahead_or_only_asks_for_the_head_is_answered_and_marked_and_g
         );
     }
 }
+
+#[tokio::test]
+async fn a_frame_records_what_the_pixel_does_and_holds_nothing() {
+    let running = start(|_| {}).await;
+    let answer =
+        running.get("/x.html?goal=sale&amount=12.50&currency=EUR&order=A-9&site=shop", &[]).await;
+    assert_eq!((answer.status, answer.text()), (200, "<!doctype html><title></title>"));
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let policy = answer.header("content-security-policy").unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'") && policy.ends_with("frame-ancestors *"),
+        "{policy}"
+    );
+    assert!(answer.header("leadtrail-receipt").is_some() && answer.header("set-cookie").is_none());
+    let event = running.event();
+    let worth = event.worth.unwrap();
+    assert_eq!((event.event_type, event.source), (EventType::Purchase, SourceKind::Pixel));
+    assert_eq!((worth.order_id.as_str(), worth.status.as_str()), ("A-9", "pending"));
+    // What isn't recorded is not called a success, in a frame either.
+    assert_eq!(running.get("/x.html?goal=sale&site=nobody", &[]).await.status, 404);
+    running.log_says(Some(Outcome::Refused));
+    let answer = running.get("/x.html?goal=sale&site=shop", &[]).await;
+    assert_eq!((answer.status, answer.header("leadtrail-receipt")), (503, None));
+}

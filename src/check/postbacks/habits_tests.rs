@@ -1,0 +1,91 @@
+//! Habits of senders that the samples don't show: shops, currencies beside numbers, slips in names.
+
+use super::tests::{KEYS, NOW_MS, PROFILES, SECRET, installed, judged, said};
+use super::*;
+use crate::check::Refusal;
+use crate::event::EventType;
+use crate::ids::EventId;
+use crate::tokens::{ClickClaim, sign_click};
+
+#[test]
+fn no_profile_calls_a_refusal_what_it_calls_success() {
+    for profile in PROFILES.all() {
+        let (name, reply) = (&profile.name, &profile.reply);
+        for refusal in Refusal::ALL {
+            let words = reply
+                .refused
+                .replace("{code}", refusal.code())
+                .replace("{message}", refusal.sentence());
+            assert_ne!(words, reply.accepted, "{name}");
+            assert!(words.contains(refusal.code()), "{name}: {words} doesn't tell why");
+            assert!(
+                reply.accepted.is_empty() || !words.starts_with(&reply.accepted),
+                "{name}: {words}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_shops_order_is_read_with_its_signature_lines_and_click() {
+    let claim = ClickClaim {
+        id: EventId::from_parts((NOW_MS - 3_600_000) as u64, 1, 1),
+        link: 0,
+        offer: 1,
+        affiliate: 1,
+    };
+    let click = sign_click(&KEYS, &claim);
+    let members: String = (0..200).map(|number| format!("\"field_{number}\":\"x\",")).collect();
+    let body = format!(
+        "{{\"id\":820982911946154508,{members}\"total_price\":\"199.00\",\"currency\":\"USD\",\"financial_status\":\"paid\",\
+         \"note_attributes\":[{{\"name\":\"gift\",\"value\":\"yes\"}},{{\"name\":\"lt\",\"value\":\"{click}\"}}],\
+         \"line_items\":[{{\"sku\":\"s1\",\"quantity\":2,\"price\":\"99.50\"}}]}}"
+    );
+    let signed = {
+        use base64::Engine as _;
+        let digest = sign::digest(file::Algorithm::HmacSha256, SECRET.as_bytes(), body.as_bytes());
+        base64::engine::general_purpose::STANDARD.encode(digest)
+    };
+    let shop = installed("shopify", SECRET, "");
+    let headers = [("x-shopify-hmac-sha256", signed.as_str())];
+    let found = judged(&shop, &KEYS, "", "application/json", &body, &headers).unwrap();
+    assert!(found.proven && found.parent.map(|parent| parent.id) == Some(claim.id));
+    assert_eq!((found.event_type, found.worth.status.as_str()), (EventType::Purchase, "approved"));
+    assert_eq!(
+        (found.worth.order_id.as_str(), found.worth.amount.unwrap().to_string().as_str()),
+        ("820982911946154508", "199.00")
+    );
+    assert_eq!(
+        (found.partner.items.len(), found.partner.items[0].amount.to_string().as_str()),
+        (1, "199.00")
+    );
+    let forged = [("x-shopify-hmac-sha256", "bm90IHRoZSBzaWduYXR1cmU=")];
+    let refused = judged(&shop, &KEYS, "", "application/json", &body, &forged).unwrap_err();
+    assert_eq!(
+        (refused.refusal, refused.about.as_str()),
+        (Refusal::SignatureWrong, "x-shopify-hmac-sha256")
+    );
+}
+
+#[test]
+fn money_with_a_currency_beside_it_is_read_and_two_currencies_are_not() {
+    let worth = |query: &str| {
+        let found = said("keitaro", query);
+        let currency = found.worth.currency.map(|code| code.as_str().to_owned());
+        (found.worth.amount.map(|amount| amount.to_string()), currency.unwrap_or_default())
+    };
+    let read = |amount: &str, currency: &str| (Some(amount.to_owned()), currency.to_owned());
+    assert_eq!(worth("subid=a&tid=1&payout=%E2%82%AC5.50"), read("5.50", "EUR"));
+    assert_eq!(worth("subid=a&tid=1&payout=5,50+EUR"), read("5.50", "EUR"));
+    assert_eq!(worth("subid=a&tid=1&payout=$5.50&currency=usd"), read("5.50", "USD"));
+    assert_eq!(worth("subid=a&tid=1&payout=5.50+EUR&currency=usd").0, None);
+    let slip = said("keitaro", "subid=a&tid=1&payuot=5.50&status=sale");
+    assert!(slip.flags.words().contains(&"parameter_misspelt".to_owned()));
+    assert_eq!(slip.partner.odd, [("payuot".to_owned(), "parameter_misspelt".to_owned())]);
+    assert!(
+        !said("keitaro", "subid=a&tid=1&payout=5&sub_id_x=1")
+            .flags
+            .words()
+            .contains(&"parameter_misspelt".to_owned())
+    );
+}
