@@ -53,7 +53,7 @@ pub struct ReconcileArguments {
     /// The network's report, as CSV in any encoding; - for standard input
     #[arg(value_name = "FILE")]
     pub file: String,
-    /// Whose report it is: a [[postback]] of sites.toml; without it all conversions of the site, by order number
+    /// Whose report it is: a postback of sites.toml; without it all conversions of the site, by order number
     #[arg(long, default_value = "", hide_default_value = true)]
     pub postback: String,
     /// One site only
