@@ -82,6 +82,9 @@ pub enum Command {
     /// Try out what networks report.
     #[command(subcommand)]
     Postback(PostbackCommand),
+    /// Bring in daily exchange rates, and list them.
+    #[command(subcommand)]
+    Rates(RatesCommand),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -145,6 +148,18 @@ pub enum PostbackCommand {
     },
     /// List the profiles.
     Profiles,
+}
+
+/// What to do with exchange rates.
+#[derive(Debug, Subcommand)]
+pub enum RatesCommand {
+    /// Take a file as the European Central Bank publishes it: Date,USD,JPY,… or date,currency,rate. All of it or nothing.
+    Import {
+        /// The file.
+        file: std::path::PathBuf,
+    },
+    /// Say which currencies have rates, and since when.
+    List,
 }
 
 /// What to do with the configuration.

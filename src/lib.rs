@@ -68,6 +68,7 @@ pub mod audit;
 pub mod cli;
 pub mod demo;
 pub mod quarantine;
+pub mod rates;
 pub mod reconcile;
 pub mod replay;
 pub mod service;

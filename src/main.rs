@@ -2,17 +2,18 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use leadtrail::check::dialects;
 use leadtrail::check::postbacks::{self, Profiles};
 use leadtrail::cli::{
-    Arguments, Command, ConfigCommand, FormCommand, PostbackCommand, SchemaCommand,
+    Arguments, Command, ConfigCommand, FormCommand, PostbackCommand, RatesCommand, SchemaCommand,
 };
 use leadtrail::config::Config;
 use leadtrail::receive::explain::Knowledge;
 use leadtrail::service::{self, Installation, Role};
 use leadtrail::store::{self, engine};
-use leadtrail::{access, deliver, links, quarantine, report, sql_shell, telemetry};
+use leadtrail::{access, deliver, links, quarantine, rates, report, sql_shell, telemetry};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -59,6 +60,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Schema(SchemaCommand::Check) => service::schema(config, false),
         Command::Report(question) => ask(config, &question),
         Command::Reconcile(question) => reconcile(config, &question),
+        Command::Rates(command) => exchange_rates(config, &command),
         Command::Quarantine(command) => {
             let installation = Installation::open(config)?;
             let warehouse = installation.warehouse(Role::Ingest)?;
@@ -135,6 +137,24 @@ fn explain_form(config: Config, show_values: bool) -> anyhow::Result<ExitCode> {
 fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(future))
+}
+
+fn exchange_rates(config: Config, command: &RatesCommand) -> anyhow::Result<ExitCode> {
+    let base = config.settle.base_currency.clone();
+    let warehouse = Installation::open(config)?.warehouse(Role::Ingest)?;
+    let words = block_on(async {
+        match command {
+            RatesCommand::List => rates::command::list(warehouse.client(), &base).await,
+            RatesCommand::Import { file } => {
+                let text = std::fs::read_to_string(file)
+                    .with_context(|| format!("rates: cannot read {}", file.display()))?;
+                let source = file.file_name().unwrap_or_default().to_string_lossy();
+                rates::command::import(warehouse.client(), &base, &text, &source).await
+            }
+        }
+    })??;
+    answer(words.trim_end());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn ask(config: Config, question: &report::command::ReportArguments) -> anyhow::Result<ExitCode> {

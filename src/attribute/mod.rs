@@ -10,7 +10,9 @@ pub mod meaning;
 
 pub use lead::preview as spam_preview;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::attribute::lead::Lead;
 use crate::attribute::meaning::Meaning;
@@ -221,10 +223,25 @@ impl Rows {
             log_offset: place.offset,
         };
         self.touch_keys.push(row(touch_kind::CLICK_ID, event.id.as_u128()));
+        // By what networks call the click: a postback may know no other id.
+        if !event.promotion.affiliate.is_empty() {
+            let ids = event.origin.click_ids.iter().map(|(_, id)| id);
+            let ids = ids.chain([&event.origin.external_click]).filter(|id| !id.is_empty());
+            let told: BTreeSet<u128> = ids.map(|id| network_click_key(id)).collect();
+            self.touch_keys
+                .extend(told.into_iter().map(|key| row(touch_kind::NETWORK_CLICK_ID, key)));
+        }
         if !event.day_hash.is_none() {
             self.touch_keys.push(row(touch_kind::DAY_HASH, u128::from(event.day_hash.0)));
         }
     }
+}
+
+/// A network's click id as a key, as settling works it out from what a postback says: the first half of its SHA-256, little-endian.
+fn network_click_key(id: &str) -> u128 {
+    let hash = Sha256::digest(id.as_bytes());
+    let (first, _) = hash.split_first_chunk::<16>().expect("a hash has 32 bytes");
+    u128::from_le_bytes(*first)
 }
 
 /// True when an event's fixed time is one that `check` can have given it. Anything else would make table partitions at will.

@@ -113,7 +113,8 @@ sections! {
         replication: i32, answer_deadline_ms: u64, linger_ms: u64, properties: Vec<String>,
     }
     Consumer { batch_rows_max: usize, batch_bytes_max: usize, batch_age_ms: u64, ops_listen: SocketAddr }
-    Settle { interval_ms: u64, click_window_days: u32, repeat_window_minutes: u32, ops_listen: SocketAddr }
+    Settle { interval_ms: u64, click_window_days: u32, repeat_window_minutes: u32, base_currency: String, rate_days: u16,
+        ops_listen: SocketAddr }
     Deliver {
         file: String, retry_first_ms: u64, retry_longest_ms: u64, give_up_hours: u32, timeout_ms: u64,
     }

@@ -44,6 +44,7 @@ impl Registry {
         for offer in self.offers.values() {
             site("offer", &offer.name, &offer.site)?;
             self.check_offer(offer)?;
+            self.check_payout(offer)?;
         }
         for network in self.networks.values() {
             self.check_network(network)?;

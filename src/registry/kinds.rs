@@ -262,6 +262,37 @@ pub struct Offer {
     pub amount_max: Option<Amount>,
     pub payout: Option<Amount>,
     pub window_days: Option<u32>,
+    /// In place of `payout`: so many per cent of the amount.
+    pub payout_percent: Option<Amount>,
+    /// From which conversion of the month on, by affiliate, another payout counts.
+    #[serde(default)]
+    pub tiers: Vec<Tier>,
+    /// Conversions of one affiliate and day that are paid.
+    pub payout_cap_day: Option<u32>,
+    /// Conversions of one affiliate and month that are paid.
+    pub payout_cap_month: Option<u32>,
+    /// How long a payout stays provisional without an approval; not given: until the approval.
+    pub lock_after_days: Option<u32>,
+    /// Coupon codes, and the affiliates that own them.
+    #[serde(default)]
+    pub coupons: BTreeMap<String, String>,
+}
+
+impl Offer {
+    /// True when a payout depends on other conversions.
+    pub fn has_rule(&self) -> bool {
+        !self.tiers.is_empty() || self.payout_cap_day.is_some() || self.payout_cap_month.is_some()
+    }
+}
+
+/// A step of an offer's payout.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/sites.toml shows each key")]
+pub struct Tier {
+    pub from: u32,
+    pub payout: Option<Amount>,
+    pub payout_percent: Option<Amount>,
 }
 
 impl Offer {

@@ -6,6 +6,7 @@
 
 pub(crate) mod checks;
 mod kinds;
+mod payouts;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 pub use kinds::{
     Affiliate, CountryCode, Files, Form, Link, Mailing, Network, Offer, Opens, Postback, Site,
-    VisitorMode,
+    Tier, VisitorMode,
 };
 
 use self::checks::{by_name, by_number};

@@ -42,6 +42,10 @@ pub enum Rows {
     Ads(Vec<AdRow>, AdRow),
     /// Most clicked first, and the totals of all rows, shown or not.
     Affiliates(Vec<AffiliateRow>, AffiliateRow),
+    /// The offers, with nobody's name in the rows, and the totals.
+    Offers(Vec<AffiliateRow>, AffiliateRow),
+    /// The conversions.
+    Conversions(Vec<ConversionRow>),
     /// Newest first.
     Leads(Vec<LeadRow>),
     /// By postback, its own row first; and the totals of all rows, shown or not.
@@ -92,10 +96,29 @@ pub struct AffiliateRow {
     pub amount: Sums,
     /// What those are worth, where it was only claimed so far.
     pub pending: Sums,
+    /// What was rejected or taken back of them.
+    pub reversed: Sums,
     /// What it would be paid, as long as nothing changes.
     pub payout_provisional: Sums,
     /// What it is paid.
     pub payout_locked: Sums,
+    /// What reversals and refunds took of its payouts.
+    pub taken_back: Sums,
+    /// Payouts less what was taken back, by click.
+    pub per_click: Sums,
+    /// Half of its conversions came sooner after their click; `None` without one.
+    pub median_minutes: Option<u64>,
+    /// Evidence for others that came after a lock.
+    pub disputes: u64,
+}
+
+/// A conversion with its history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConversionRow {
+    /// When it happened.
+    pub at: Timestamp,
+    /// As `table.rs` names them.
+    pub cells: Vec<String>,
 }
 
 /// A lead. `Debug` shows no personal value.

@@ -49,12 +49,12 @@ impl Format {
 /// What `leadtrail report` takes.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    about = "Print a report: ads, affiliates, leads, postbacks, fraud or refusals",
+    about = "Print a report: ads, affiliates, offers, conversions, leads, postbacks, fraud or refusals",
     before_help = "Examples:\n  leadtrail report ads --period 7d\n  leadtrail report leads --from 2026-11-01 --to 2026-11-15 --format csv > leads.csv",
     after_help = "Exit code: 0 rows, 1 none, 2 bad question, 3 warehouse unreachable."
 )]
 pub struct ReportArguments {
-    /// ads, affiliates, leads, postbacks, fraud or refusals
+    /// ads, affiliates, offers, conversions, leads, postbacks, fraud or refusals
     #[arg(value_name = "REPORT")]
     pub report: String,
     /// today, 24h, 7d, 30d (default), 90d, month or all

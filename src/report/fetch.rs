@@ -4,6 +4,7 @@
 //! takes more memory than the limits below. Promises: a statement is one of the files under `sql/`, unchanged; what was asked
 //! travels beside it as bound values; money arrives as whole ten-thousandths.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clickhouse::{Client, Row};
@@ -12,14 +13,15 @@ use serde::Deserialize;
 
 use super::ReportError;
 use super::answer::{
-    AdRow, AffiliateRow, Answer, FraudRow, Freshness, LeadRow, LeftOut, PostbackRow, RefusalRow,
-    Rows, Sums,
+    AdRow, AffiliateRow, Answer, ConversionRow, FraudRow, Freshness, LeadRow, LeftOut, PostbackRow,
+    RefusalRow, Rows, Sums,
 };
 use super::question::{Question, ReportName};
 use crate::personal::{Email, PersonalText, Phone};
 
 const ADS: &str = include_str!("sql/ads.sql");
 const AFFILIATES: &str = include_str!("sql/affiliates.sql");
+const CONVERSIONS: &str = include_str!("sql/conversions.sql");
 const LEADS: &str = include_str!("sql/leads.sql");
 const POSTBACKS: &str = include_str!("sql/postbacks.sql");
 const FRAUD: &str = include_str!("sql/fraud.sql");
@@ -47,7 +49,8 @@ pub async fn answer(client: &Client, question: &Question) -> Result<Answer, Repo
     let rows = async {
         match question.report {
             ReportName::Ads => ads(client, question).await,
-            ReportName::Affiliates => affiliates(client, question).await,
+            ReportName::Affiliates | ReportName::Offers => affiliates(client, question).await,
+            ReportName::Conversions => conversions(client, question).await,
             ReportName::Leads => leads(client, question).await,
             ReportName::Postbacks => postbacks(client, question).await,
             ReportName::Fraud => fraud(client, question).await,
@@ -82,7 +85,8 @@ pub fn explain(question: &Question) -> String {
 fn statement(report: ReportName) -> &'static str {
     match report {
         ReportName::Ads => ADS,
-        ReportName::Affiliates => AFFILIATES,
+        ReportName::Affiliates | ReportName::Offers => AFFILIATES,
+        ReportName::Conversions => CONVERSIONS,
         ReportName::Leads => LEADS,
         ReportName::Postbacks => POSTBACKS,
         ReportName::Fraud => FRAUD,
@@ -97,6 +101,7 @@ fn values(question: &Question) -> Vec<(&'static str, String)> {
         ("to_ms", question.period.to.as_millisecond().to_string()),
         ("site", question.site.clone().unwrap_or_default()),
         ("limit", question.limit.to_string()),
+        ("by_offer", u8::from(question.report == ReportName::Offers).to_string()),
     ];
     if question.report == ReportName::Fraud {
         let limits = question.fraud;
@@ -181,8 +186,12 @@ struct AffiliateRecord {
     conversions: u64,
     confirmed: Vec<(String, i128)>,
     pending: Vec<(String, i128)>,
+    reversed: Vec<(String, i128)>,
     payout_provisional: Vec<(String, i128)>,
     payout_locked: Vec<(String, i128)>,
+    taken_back: Vec<(String, i128)>,
+    median_ms: i64,
+    disputes: u64,
     not_human: u64,
     repeats: u64,
     row_count: u64,
@@ -196,6 +205,8 @@ async fn affiliates(
     let (mut row_count, mut left_out) = (0, LeftOut::default());
     let mut rows = Vec::new();
     for record in fetch::<AffiliateRecord>(client, question).await? {
+        let (provisional, locked) = (record.payout_provisional, record.payout_locked);
+        let per_click = per_click(&[&provisional, &locked], &record.taken_back, record.clicks);
         let row = AffiliateRow {
             affiliate: record.affiliate,
             offer: record.offer,
@@ -204,8 +215,13 @@ async fn affiliates(
             conversions: record.conversions,
             amount: Sums::new(record.confirmed),
             pending: Sums::new(record.pending),
-            payout_provisional: Sums::new(record.payout_provisional),
-            payout_locked: Sums::new(record.payout_locked),
+            payout_provisional: Sums::new(provisional),
+            reversed: Sums::new(record.reversed),
+            payout_locked: Sums::new(locked),
+            taken_back: Sums::new(record.taken_back),
+            per_click,
+            median_minutes: u64::try_from(record.median_ms).ok().map(|wait| wait / 60_000),
+            disputes: record.disputes,
         };
         if record.is_total == 0 {
             rows.push(row);
@@ -215,7 +231,47 @@ async fn affiliates(
         row_count = record.row_count;
         left_out = LeftOut { not_human: record.not_human, repeats: record.repeats };
     }
-    Ok((row_count, left_out, Rows::Affiliates(rows, totals)))
+    let rows = match question.report {
+        ReportName::Offers => Rows::Offers(rows, totals),
+        _ => Rows::Affiliates(rows, totals),
+    };
+    Ok((row_count, left_out, rows))
+}
+
+/// Payouts less what was taken back, by click, rounded half up at the fourth decimal place; nothing without clicks.
+fn per_click(payouts: &[&Vec<(String, i128)>], taken_back: &[(String, i128)], clicks: u64) -> Sums {
+    let mut sums: BTreeMap<String, i128> = BTreeMap::new();
+    for (currency, amount) in payouts.iter().copied().flatten() {
+        *sums.entry(currency.clone()).or_default() += amount;
+    }
+    for (currency, amount) in taken_back {
+        *sums.entry(currency.clone()).or_default() -= amount;
+    }
+    let clicks = i128::from(clicks);
+    let each = sums.into_iter().filter(|_| clicks > 0);
+    Sums::new(
+        each.map(|(currency, sum)| (currency, (2 * sum + clicks).div_euclid(2 * clicks))).collect(),
+    )
+}
+
+#[derive(Row, Deserialize)]
+struct ConversionRecord {
+    at: i64,
+    cells: Vec<String>,
+    row_count: u64,
+}
+
+async fn conversions(
+    client: &Client,
+    question: &Question,
+) -> Result<Found, clickhouse::error::Error> {
+    let records = fetch::<ConversionRecord>(client, question).await?;
+    let row_count = records.first().map_or(0, |record| record.row_count);
+    let rows = records.into_iter().map(|record| ConversionRow {
+        at: instant(record.at).unwrap_or(Timestamp::UNIX_EPOCH),
+        cells: record.cells,
+    });
+    Ok((row_count, LeftOut::default(), Rows::Conversions(rows.collect())))
 }
 
 #[derive(Row, Deserialize)]

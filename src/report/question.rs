@@ -24,6 +24,10 @@ pub enum ReportName {
     Ads,
     /// Affiliates by what they bring.
     Affiliates,
+    /// Conversions with their history, newest first.
+    Conversions,
+    /// Offers by what they bring and cost.
+    Offers,
     /// Leads, newest first.
     Leads,
     /// What came of the messages of each postback.
@@ -36,14 +40,24 @@ pub enum ReportName {
 
 impl ReportName {
     /// All reports, in the order in which the page shows them.
-    pub const ALL: [Self; 6] =
-        [Self::Ads, Self::Affiliates, Self::Leads, Self::Postbacks, Self::Fraud, Self::Refusals];
+    pub const ALL: [Self; 8] = [
+        Self::Ads,
+        Self::Affiliates,
+        Self::Offers,
+        Self::Conversions,
+        Self::Leads,
+        Self::Postbacks,
+        Self::Fraud,
+        Self::Refusals,
+    ];
 
     /// As it is typed and as it stands in URLs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ads => "ads",
             Self::Affiliates => "affiliates",
+            Self::Conversions => "conversions",
+            Self::Offers => "offers",
             Self::Leads => "leads",
             Self::Postbacks => "postbacks",
             Self::Fraud => "fraud",
@@ -61,7 +75,7 @@ impl ReportName {
     /// Rows when nobody says how many.
     pub const fn default_limit(self) -> u32 {
         match self {
-            Self::Leads => 50,
+            Self::Conversions | Self::Leads => 50,
             _ => 1_000,
         }
     }

@@ -6,7 +6,8 @@
 use jiff::Timestamp;
 
 use super::answer::{
-    AdRow, AffiliateRow, Answer, FraudRow, LeadRow, PostbackRow, Rate, RefusalRow, Rows, Sum, Sums,
+    AdRow, AffiliateRow, Answer, ConversionRow, FraudRow, LeadRow, PostbackRow, Rate, RefusalRow,
+    Rows, Sum, Sums,
 };
 
 /// What stands for hits that belong to no ad.
@@ -90,7 +91,9 @@ impl Table {
     pub fn new(answer: &Answer, personal: Personal) -> Self {
         match &answer.rows {
             Rows::Ads(rows, totals) => ads(rows, totals),
-            Rows::Affiliates(rows, totals) => affiliates(rows, totals),
+            Rows::Affiliates(rows, totals) => affiliates(rows, totals, true),
+            Rows::Offers(rows, totals) => affiliates(rows, totals, false),
+            Rows::Conversions(rows) => conversions(rows),
             Rows::Leads(rows) => leads(rows, personal),
             Rows::Postbacks(rows, totals) => postbacks(rows, totals),
             Rows::Fraud(rows) => fraud(rows),
@@ -161,12 +164,61 @@ fn ads(rows: &[AdRow], totals: &AdRow) -> Table {
     }
 }
 
-fn affiliates(rows: &[AffiliateRow], totals: &AffiliateRow) -> Table {
+/// The columns of `conversions`, after the time.
+const CONVERSION_COLUMNS: [(&str, &str); 27] = [
+    ("site", "site"),
+    ("type", "type"),
+    ("postback", "postback"),
+    ("transaction", "transaction"),
+    ("goal", "goal"),
+    ("status", "status"),
+    ("verdict", "verdict"),
+    ("amount", "amount"),
+    ("currency", "currency"),
+    ("refunded", "refunded"),
+    ("amount_base", "in base currency"),
+    ("base_currency", "base currency"),
+    ("rate", "rate"),
+    ("rate_date", "rate of"),
+    ("rate_source", "rate from"),
+    ("affiliate", "affiliate"),
+    ("offer", "offer"),
+    ("evidence", "evidence"),
+    ("state", "state"),
+    ("locked_at", "locked at"),
+    ("payout", "payout"),
+    ("payout_currency", "payout currency"),
+    ("taken_back", "taken back"),
+    ("rule", "rule"),
+    ("considered", "considered"),
+    ("disputes", "disputes"),
+    ("history", "history"),
+];
+
+fn conversions(rows: &[ConversionRow]) -> Table {
+    let named = CONVERSION_COLUMNS.map(|(key, title)| Column::new(key, title));
+    let cells = |row: &ConversionRow| {
+        let texts = row.cells.iter().cloned().map(Cell::Text);
+        std::iter::once(Cell::Time(row.at)).chain(texts).collect()
+    };
+    Table {
+        columns: std::iter::once(Column::new("time", "time")).chain(named).collect(),
+        money_keys: &[],
+        rows: rows.iter().map(cells).collect(),
+        totals: None,
+    }
+}
+
+/// By affiliate and offer, or by offer alone.
+fn affiliates(rows: &[AffiliateRow], totals: &AffiliateRow, has_affiliate: bool) -> Table {
     const MONEY: &[MoneyColumn<AffiliateRow>] = &[
-        ("amount", "amount", |row| &row.amount),
+        ("amount", "approved", |row| &row.amount),
         ("pending", "pending", |row| &row.pending),
+        ("reversed", "reversed", |row| &row.reversed),
         ("payout_provisional", "payout (provisional)", |row| &row.payout_provisional),
         ("payout_locked", "payout (locked)", |row| &row.payout_locked),
+        ("taken_back", "taken back", |row| &row.taken_back),
+        ("earnings_per_click", "earnings per click", |row| &row.per_click),
     ];
     let mut columns = vec![
         Column::new("affiliate", "affiliate"),
@@ -175,23 +227,45 @@ fn affiliates(rows: &[AffiliateRow], totals: &AffiliateRow) -> Table {
         Column::new("leads", "leads"),
         Column::new("conversions", "conversions"),
         Column::new("conversion_rate", "conversion rate by period"),
+        Column::new("median_minutes", "median minutes from click"),
+        Column::new("disputes", "disputes"),
     ];
+    if !has_affiliate {
+        columns.remove(0);
+    }
     money_columns(&mut columns, MONEY, totals);
     let cells = |row: &AffiliateRow, affiliate: &str| {
         let mut cells = vec![
             Cell::Text(affiliate.to_owned()),
-            Cell::Text(row.offer.clone()),
+            Cell::Text(if has_affiliate || !row.offer.is_empty() {
+                row.offer.clone()
+            } else {
+                affiliate.to_owned()
+            }),
             Cell::Count(row.clicks),
             Cell::Count(row.leads),
             Cell::Count(row.conversions),
             Cell::Rate(Rate::of(row.conversions, row.clicks)),
+            row.median_minutes.map_or_else(|| Cell::Text(String::new()), Cell::Count),
+            Cell::Count(row.disputes),
         ];
+        if !has_affiliate {
+            cells.remove(0);
+        }
         money_cells(&mut cells, MONEY, totals, row);
         cells
     };
     Table {
         columns,
-        money_keys: &["amount", "pending", "payout_provisional", "payout_locked"],
+        money_keys: &[
+            "amount",
+            "pending",
+            "reversed",
+            "payout_provisional",
+            "payout_locked",
+            "taken_back",
+            "earnings_per_click",
+        ],
         rows: rows.iter().map(|row| cells(row, &row.affiliate)).collect(),
         totals: Some(cells(totals, "total")),
     }

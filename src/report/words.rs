@@ -56,9 +56,12 @@ pub fn attribution(answer: &Answer) -> String {
             counts since then with it. Each sender was told the code; a sample has names of fields, kinds and lengths of values, \
             no values"
             .to_owned(),
-        ReportName::Affiliates => format!(
-            "payout by evidence: the affiliate click that the conversion names (click id), else the last one of its cookie, \
-             else of its daily hash; {window}; leads earn none"
+        ReportName::Conversions => "one row a conversion; payout by the strongest evidence of its messages up to the lock; what was \
+            considered, disputes and all messages stand with it"
+            .to_owned(),
+        ReportName::Affiliates | ReportName::Offers => format!(
+            "payout by evidence: the affiliate click that the conversion names (click id), else the one with the network's \
+             id, else the coupon's owner, else the last one of its cookie, else of its daily hash; {window}; leads earn none"
         ),
     }
 }
@@ -102,7 +105,7 @@ pub fn rows_cut(answer: &Answer, shown: usize) -> Option<String> {
     let (shown, all) = (shown as u64, answer.row_count);
     (shown < all).then(|| {
         let totals = match answer.question.report {
-            ReportName::Leads | ReportName::Fraud => "",
+            ReportName::Leads | ReportName::Conversions | ReportName::Fraud => "",
             _ => "; the totals are of all",
         };
         format!("{shown} rows of {all} (raise the limit for more){totals}")
@@ -120,7 +123,10 @@ pub fn nothing_found(answer: &Answer) -> &'static str {
         (ReportName::Ads, _) => {
             "No ad was shown or clicked yet. Put a registered link, /c/<link>, behind an ad (sites.toml)."
         }
-        (ReportName::Affiliates, _) => {
+        (ReportName::Conversions, _) => {
+            "No conversion yet. Put the pixel /x.gif on the page after a sale, or install a postback (sites.toml)."
+        }
+        (ReportName::Affiliates | ReportName::Offers, _) => {
             "No affiliate has sent anybody yet. Give an affiliate its link: /a/<affiliate>/<offer>."
         }
         (ReportName::Postbacks, _) => {
@@ -136,7 +142,7 @@ pub fn nothing_found(answer: &Answer) -> &'static str {
 
 /// True for a report about conversions and what they are worth.
 pub fn has_money(answer: &Answer) -> bool {
-    matches!(answer.question.report, ReportName::Ads | ReportName::Affiliates)
+    matches!(answer.question.report, ReportName::Ads | ReportName::Affiliates | ReportName::Offers)
 }
 
 /// All that stands above a table.

@@ -18,9 +18,15 @@
 //! - **Messages.** What a server reports (a postback) comes in messages about one transaction, within its offer and goal. The earliest
 //!   that claims a conversion is the conversion, the others are its history: the furthest status counts, the first end stays, the
 //!   amount follows the postback's mode (ignore, update, add, replace); what was rejected or reversed earns nothing.
-//! - **The payout** goes to the affiliate of the named click, if it has affiliate and offer; else to the last affiliate click of the
-//!   visitor, then of the day's hash; else to nobody. The offer says how much. Leads and repeats earn nothing, though the ledger
-//!   names their winner.
+//! - **The payout** goes to the affiliate of the named click, if it has affiliate and offer; else of the click with the network's id;
+//!   else to the coupon's owner; else to the last affiliate click of the visitor, then of the day's hash; else to nobody. Of a
+//!   transaction's messages the strongest evidence wins, the earliest of equals. `proof` keeps all that was considered. Leads and
+//!   repeats earn nothing, though the ledger names their winner.
+//! - **The lock** is the time at which an edge took the first approval, or `lock_after_days` after the conversion. Messages that came later
+//!   change neither winner nor payout: another affiliate's is a dispute, a reversal takes the payout back beside it. What was
+//!   rejected before the lock earns nothing. All of it follows from times that edges fixed, so there is nothing to record and
+//!   nothing to lose: a replay finds the same.
+//! - **Tiers and caps**: see `allot.rs`. **Base amounts**: see `written.sql`.
 //!
 //! # A run
 //! Conversions are picked (`look`, `new`, `reached`), their clicks found (`join`), and who repeats whom (`before`, `others`,
@@ -28,14 +34,17 @@
 //! `conversion_clicks` to know which groups of repeats changed, so that table must not be ahead of the payouts, nor its joined rows
 //! ahead of the others.
 
+mod allot;
 mod election;
 mod health;
 mod ranges;
+mod sharing;
 mod statements;
 mod terms;
 mod versions;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
@@ -92,6 +101,10 @@ pub struct Settings {
     pub click_window_days: u32,
     /// The same submission again is a repeat if it came at most so long after the one before.
     pub repeat_window_minutes: u32,
+    /// Base amounts are in this currency; empty: none.
+    pub base_currency: String,
+    /// How many days back a rate still counts.
+    pub rate_days: u16,
     /// For one statement.
     pub timeout: Duration,
     /// Records that one run covers before it stops taking further batches.
@@ -105,6 +118,8 @@ impl Settings {
             interval: Duration::from_millis(config.settle.interval_ms),
             click_window_days: config.settle.click_window_days,
             repeat_window_minutes: config.settle.repeat_window_minutes,
+            base_currency: config.settle.base_currency.clone(),
+            rate_days: config.settle.rate_days,
             timeout: Duration::from_millis(config.warehouse.timeout_ms),
             records_max: RECORDS_MAX,
         }
@@ -137,15 +152,27 @@ pub struct Settler {
     settings: Settings,
     /// The highest version in the warehouse when this process began, so that a lost counter can't go back behind it.
     floor: OnceCell<u64>,
+    /// The last import of rates that was taken up.
+    rates_seen: AtomicU64,
     health: Arc<Health>,
 }
 
 impl Settler {
     /// `client` has the database selected. The registry tells names and terms.
     pub fn new(client: Client, registry: &Registry, settings: Settings) -> Self {
-        let terms = Terms::of(registry, settings.click_window_days, settings.repeat_window_minutes);
+        let mut terms =
+            Terms::of(registry, settings.click_window_days, settings.repeat_window_minutes);
+        terms.base_currency.clone_from(&settings.base_currency);
+        terms.rate_days = settings.rate_days;
         let statements = Statements::new(client, settings.timeout);
-        Self { statements, terms, settings, floor: OnceCell::new(), health: Arc::default() }
+        Self {
+            statements,
+            terms,
+            settings,
+            floor: OnceCell::new(),
+            rates_seen: AtomicU64::new(0),
+            health: Arc::default(),
+        }
     }
 
     /// How it is getting on.
@@ -163,12 +190,20 @@ impl Settler {
         let plan = self.plan().await?;
         let mut report =
             RunReport { gaps: plan.gaps.len(), unsettled: plan.unsettled, ..RunReport::default() };
-        if plan.ranges.is_empty() {
+        let rates = self.statements.newest_rates(&self.terms).await?;
+        if plan.ranges.is_empty() && rates <= self.rates_seen.load(Ordering::Relaxed) {
             self.health.ran(&report, begun.elapsed());
             return Ok(report);
         }
         let floor = *self.floor.get_or_try_init(|| self.prepare()).await?;
         let version = versions.next(floor).await?;
+        let seen = self.rates_seen.load(Ordering::Relaxed);
+        if rates > seen {
+            // A run of its own, so that no row is written twice under one version.
+            self.statements.rate_again(version, seen, &self.terms, versions).await?;
+            self.rates_seen.store(rates, Ordering::Relaxed);
+            return Ok(RunReport { version: Some(version), more: true, ..report });
+        }
         // What was planned before the version was ours may have been settled by the leader before us.
         let plan = self.plan().await?;
         report = RunReport {
@@ -213,7 +248,7 @@ impl Settler {
         if picked.conversions > 0 {
             statements.join(version, &picked, terms, versions).await?;
             statements.find_repeats(version, &picked, terms, versions).await?;
-            statements.write_payouts(version, terms, versions).await?;
+            statements.write_payouts(version, &picked, terms, versions).await?;
             if picked.limited > 0 {
                 statements.write_clicks(version, false, versions).await?;
             }

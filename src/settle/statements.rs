@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::settle::SettleError;
 use crate::settle::ranges::{Batch, Plan, Position, settled};
+use crate::settle::sharing::{AllottedRow, Sharing, allotted};
 use crate::settle::terms::{Terms, TermsRow};
 use crate::settle::versions::Versions;
 use crate::store::short;
@@ -31,6 +32,10 @@ const BEFORE: &str = include_str!("sql/before.sql");
 const OTHERS: &str = include_str!("sql/others.sql");
 const READY: &str = include_str!("sql/ready.sql");
 const PAYOUT: &str = include_str!("sql/payout.sql");
+const SHARING: &str = include_str!("sql/sharing.sql");
+const WRITTEN: &str = include_str!("sql/written.sql");
+const RERATED: &str = include_str!("sql/rerated.sql");
+const NEWEST_RATES: &str = "SELECT max(imported) FROM exchange_rates WHERE base = {base:String}";
 const CLICKS: &str = include_str!("sql/clicks.sql");
 const POSITIONS_WRITTEN: &str = include_str!("sql/positions.sql");
 const COUNT_TERMS: &str =
@@ -219,16 +224,108 @@ impl Statements {
         self.write("finding repeats", version, query, versions).await
     }
 
-    /// Writes the payout ledger.
+    /// Writes the payout ledger, before the clicks' rows: what stands in `conversion_clicks` tells the next run which groups a
+    /// conversion was in, so a run that is cut off here is done again from the same start.
     pub(super) async fn write_payouts(
         &self,
         version: u64,
+        picked: &Picked,
         terms: &Terms,
         versions: &Versions,
     ) -> Result<(), SettleError> {
         let query =
             self.query(PAYOUT).param("version", version).param("registry", terms.fingerprint);
-        self.write("writing payouts", version, query, versions).await
+        self.write("working out payouts", version, query, versions).await?;
+        if !terms.rules.is_empty() {
+            let changed = self.allot(version, picked, terms, versions).await?;
+            if changed {
+                self.write_chosen(version, true, "writing others' payouts", terms, versions)
+                    .await?;
+            }
+        }
+        self.write_chosen(version, false, "writing payouts", terms, versions).await
+    }
+
+    /// The number of the last import of rates; 0: none.
+    pub(super) async fn newest_rates(&self, terms: &Terms) -> Result<u64, SettleError> {
+        let query = self.query(NEWEST_RATES).param("base", &terms.base_currency);
+        self.ask_one("looking for new rates", query).await
+    }
+
+    /// Writes those payouts again whose rate is another by imports after `seen`, before the run works out its own.
+    pub(super) async fn rate_again(
+        &self,
+        version: u64,
+        seen: u64,
+        terms: &Terms,
+        versions: &Versions,
+    ) -> Result<(), SettleError> {
+        let query = self
+            .query(RERATED)
+            .param("version", version)
+            .param("seen", seen)
+            .param("base", &terms.base_currency)
+            .param("rate_days", terms.rate_days);
+        self.write("finding payouts with other rates", version, query, versions).await?;
+        self.write_chosen(version, false, "writing other rates", terms, versions).await
+    }
+
+    /// What tiers and caps leave of the payouts of the run and of those that share them. True if there is anything of others.
+    async fn allot(
+        &self,
+        version: u64,
+        picked: &Picked,
+        terms: &Terms,
+        versions: &Versions,
+    ) -> Result<bool, SettleError> {
+        let offers: Vec<&str> = terms.rules.keys().map(String::as_str).collect();
+        let query = self
+            .query(SHARING)
+            .param("version", version)
+            .param("offers", offers)
+            .param("first_ms", picked.first_ms)
+            .param("last_ms", picked.last_ms);
+        let sharing: Vec<Sharing> = self.ask("reading who shares a tier or cap", query).await?;
+        let rows = allotted(version, &sharing, terms);
+        let others = rows.iter().any(|(is_mine, _)| !is_mine);
+        let action = "writing what tiers and caps leave";
+        if !versions.leads() {
+            return Err(SettleError::Overtaken { before: action });
+        }
+        let written = async {
+            let mut insert = self
+                .client
+                .insert::<AllottedRow>("settle_allotted")
+                .await?
+                .with_timeouts(Some(self.timeout), Some(self.timeout))
+                .with_setting("async_insert", "0")
+                .with_setting("insert_deduplication_token", format!("settle/{version}/allotted"));
+            for (_, row) in &rows {
+                insert.write(row).await?;
+            }
+            insert.end().await
+        };
+        if !rows.is_empty() {
+            written.await.map_err(|error| failed(action, &error))?;
+        }
+        Ok(others)
+    }
+
+    async fn write_chosen(
+        &self,
+        version: u64,
+        others: bool,
+        action: &'static str,
+        terms: &Terms,
+        versions: &Versions,
+    ) -> Result<(), SettleError> {
+        let query = self
+            .query(WRITTEN)
+            .param("version", version)
+            .param("others", u8::from(others))
+            .param("base", &terms.base_currency)
+            .param("rate_days", terms.rate_days);
+        self.write(action, version, query, versions).await
     }
 
     /// Writes the conversions with their clicks: those whose click was looked for, or those that only change their place among

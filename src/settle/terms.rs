@@ -4,11 +4,14 @@
 //! Promises: the same registry has the same fingerprint, and a changed one another, so that two processes with different
 //! registries never mix them.
 
+use std::collections::BTreeMap;
+
 use clickhouse::Row;
 use serde::Serialize;
 
 use crate::money::Amount;
-use crate::registry::Registry;
+use crate::registry::{Offer, Registry};
+use crate::settle::allot::{Pay, Rule};
 
 /// Milliseconds of a minute.
 const MINUTE_MS: i64 = 60_000;
@@ -20,7 +23,7 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Clone, Debug, Default, Row, Serialize)]
 pub(super) struct TermsRow {
     fingerprint: u64,
-    /// 1 link, 2 offer, 3 affiliate.
+    /// 1 link, 2 offer, 3 affiliate, 4 coupon.
     kind: i8,
     number: u32,
     name: String,
@@ -36,6 +39,13 @@ pub(super) struct TermsRow {
     amount: i64,
     payout: i64,
     currency: String,
+    /// Of a coupon, like `offer`.
+    affiliate: String,
+    offer: String,
+    /// In ten-thousandths of a per cent.
+    payout_percent: i64,
+    lock_after_ms: i64,
+    has_rule: u8,
 }
 
 /// What a run reads besides the facts.
@@ -49,6 +59,12 @@ pub(super) struct Terms {
     pub repeat_window_ms: i64,
     /// Every length of window that occurs, longest first.
     pub windows_ms: Vec<i64>,
+    /// The offers that pay by tiers or caps.
+    pub rules: BTreeMap<String, Rule>,
+    /// Of base amounts; empty: none.
+    pub base_currency: String,
+    /// How many days back a rate still counts.
+    pub rate_days: u16,
     /// The rows, by kind and number.
     pub rows: Vec<TermsRow>,
 }
@@ -85,8 +101,12 @@ impl Terms {
             amount: offer.amount.map_or(0, Amount::scaled),
             payout: offer.payout.map_or(0, Amount::scaled),
             currency: offer.currency.map_or_else(String::new, |code| code.as_str().to_owned()),
+            payout_percent: offer.payout_percent.map_or(0, Amount::scaled),
+            lock_after_ms: i64::from(offer.lock_after_days.unwrap_or(0)) * DAY_MS,
+            has_rule: u8::from(offer.has_rule()),
             ..TermsRow::default()
         }));
+        rows.extend(coupons(registry));
         rows.extend(registry.affiliates().map(|affiliate| TermsRow {
             kind: 3,
             number: affiliate.number,
@@ -101,12 +121,59 @@ impl Terms {
         windows_ms.push(window_ms);
         windows_ms.sort_unstable_by(|one, other| other.cmp(one));
         windows_ms.dedup();
-        Self { fingerprint, window_ms, repeat_window_ms, windows_ms, rows }
+        let ruled = registry.offers().filter(|offer| offer.has_rule());
+        let rules = ruled.map(|offer| (offer.name.clone(), rule(offer))).collect();
+        let (base_currency, rate_days) = (String::new(), 0);
+        Self {
+            fingerprint,
+            window_ms,
+            repeat_window_ms,
+            windows_ms,
+            rules,
+            base_currency,
+            rate_days,
+            rows,
+        }
     }
 
     /// The longest window.
     pub(super) fn window_ms_max(&self) -> i64 {
         self.windows_ms.first().copied().unwrap_or(self.window_ms)
+    }
+}
+
+/// The coupons of all offers, numbered in the order of their names.
+fn coupons(registry: &Registry) -> Vec<TermsRow> {
+    let mut all: Vec<(&Offer, &String, &String)> = registry
+        .offers()
+        .flat_map(|offer| offer.coupons.iter().map(|(code, owner)| (&**offer, code, owner)))
+        .collect();
+    all.sort_by_key(|(offer, code, _)| (&offer.site, *code));
+    let rows = (1..).zip(all).map(|(number, (offer, code, owner))| TermsRow {
+        kind: 4,
+        number,
+        // As the statement compares: people type coupons in either case.
+        name: code.to_uppercase(),
+        site: offer.site.clone(),
+        affiliate: owner.clone(),
+        offer: offer.name.clone(),
+        ..TermsRow::default()
+    });
+    rows.collect()
+}
+
+fn rule(offer: &Offer) -> Rule {
+    let pay = |payout: Option<Amount>, percent: Option<Amount>| match percent {
+        Some(percent) => Pay::Percent(percent),
+        None => Pay::Fixed(payout.unwrap_or_default()),
+    };
+    let mut tiers = vec![(1, pay(offer.payout, offer.payout_percent))];
+    tiers.extend(offer.tiers.iter().map(|tier| (tier.from, pay(tier.payout, tier.payout_percent))));
+    Rule {
+        tiers,
+        cap_day: offer.payout_cap_day,
+        cap_month: offer.payout_cap_month,
+        currency: offer.currency.map_or_else(String::new, |code| code.as_str().to_owned()),
     }
 }
 

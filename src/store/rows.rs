@@ -111,4 +111,6 @@ pub mod touch_kind {
     pub const CLICK_ID: i8 = 1;
     /// The key is the hash of the browser's day.
     pub const DAY_HASH: i8 = 2;
+    /// The key is made from what the affiliate's network calls the click.
+    pub const NETWORK_CLICK_ID: i8 = 3;
 }

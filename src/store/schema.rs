@@ -23,6 +23,7 @@ const FILES: &[(&str, &str)] = &[
     ("010_clicks.sql", include_str!("../../deploy/schema/010_clicks.sql")),
     ("011_signals.sql", include_str!("../../deploy/schema/011_signals.sql")),
     ("012_contacts.sql", include_str!("../../deploy/schema/012_contacts.sql")),
+    ("013_ledger.sql", include_str!("../../deploy/schema/013_ledger.sql")),
 ];
 
 /// Characters of a server's error that are told.

@@ -6,4 +6,5 @@ mod facts;
 mod messages;
 mod order;
 mod rules;
+mod stories;
 mod world;

@@ -24,6 +24,8 @@ fn heading(report: ReportName) -> &'static str {
     match report {
         ReportName::Ads => "Ads",
         ReportName::Affiliates => "Affiliates",
+        ReportName::Offers => "Offers",
+        ReportName::Conversions => "Conversions",
         ReportName::Leads => "Leads, newest first",
         ReportName::Postbacks => "Postbacks",
         ReportName::Fraud => "Signs of fraud",

@@ -152,6 +152,8 @@ async fn report_page(app: &App, query: &str, asker: &Asker, personal: Personal) 
         tokio::try_join!(
             ask(app, ReportName::Ads, &link, Some(PAGE_ROWS_MAX)),
             ask(app, ReportName::Affiliates, &link, Some(PAGE_ROWS_MAX)),
+            ask(app, ReportName::Offers, &link, Some(PAGE_ROWS_MAX)),
+            ask(app, ReportName::Conversions, &link, Some(PAGE_ROWS_MAX)),
             ask(app, ReportName::Leads, &link, Some(PAGE_ROWS_MAX)),
             ask(app, ReportName::Postbacks, &link, Some(PAGE_ROWS_MAX)),
             ask(app, ReportName::Fraud, &link, Some(PAGE_ROWS_MAX)),
@@ -159,7 +161,7 @@ async fn report_page(app: &App, query: &str, asker: &Asker, personal: Personal) 
         )
     };
     match asked.await {
-        Ok((ads, affiliates, leads, postbacks, fraud, refusals)) => {
+        Ok((ads, affiliates, offers, conversions, leads, postbacks, fraud, refusals)) => {
             door::audit(asker, &leads, personal);
             let visitor = match asker {
                 Asker::Person(session, role) => {
@@ -169,7 +171,7 @@ async fn report_page(app: &App, query: &str, asker: &Asker, personal: Personal) 
                 _ if app.gate.is_none() => html::Visitor::Unasked,
                 _ => html::Visitor::Unknown,
             };
-            let answers = [ads, affiliates, leads, postbacks, fraud, refusals];
+            let answers = [ads, affiliates, offers, conversions, leads, postbacks, fraud, refusals];
             let page = html::reports(&answers, &link, &app.sites, (personal, &visitor));
             reply(StatusCode::OK, Kind::Html, page)
         }

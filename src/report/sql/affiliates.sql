@@ -1,8 +1,9 @@
 -- Affiliates: clicks, and what the payout ledger gives them, by affiliate and offer, and one row of totals (is_total = 1).
 --
 -- Clicks are the affiliate's own, by their time; leads, conversions and money are those whose payout the affiliate wins, by
--- their own time; leads and repeats earn nothing. Only what was judged human counts; the rest is told apart. Amounts are the ledger's;
--- whether one is pending stands with the conversion. FINAL: see ads.sql.
+-- their own time; leads and repeats earn nothing. Only what was judged human counts; the rest is told apart. Amounts and statuses are the
+-- ledger's, where all messages of a network are put together; what only a browser claims has its own. Report `offers` is the same with
+-- {by_offer} = 1. FINAL: see ads.sql.
 SELECT
     toUInt8(grouping(offer)) AS is_total,
     affiliate,
@@ -12,22 +13,30 @@ SELECT
     sum(part.conversions) AS conversions,
     sumMap(part.confirmed) AS confirmed,
     sumMap(part.pending) AS pending,
+    sumMap(part.reversed) AS reversed,
     sumMap(part.payout_provisional) AS payout_provisional,
     sumMap(part.payout_locked) AS payout_locked,
+    sumMap(part.taken_back) AS taken_back,
+    if(sum(length(part.waits_ms)) = 0, toInt64(-1), toInt64(quantileExactArray(0.5)(part.waits_ms))) AS median_ms,
+    sum(part.disputes) AS disputes,
     sum(part.not_human) AS not_human,
     sum(part.repeats) AS repeats,
     uniqExactIf((affiliate, offer), part.clicks + part.leads + part.conversions > 0) AS row_count
 FROM (
     SELECT
-        toString(affiliate) AS affiliate,
+        if({by_offer:UInt8}, '', toString(affiliate)) AS affiliate,
         toString(offer) AS offer,
         countIf(traffic_class = 'human') AS clicks,
         toUInt64(0) AS leads,
         toUInt64(0) AS conversions,
         CAST(map(), 'Map(String, Decimal(38, 4))') AS confirmed,
         CAST(map(), 'Map(String, Decimal(38, 4))') AS pending,
+        CAST(map(), 'Map(String, Decimal(38, 4))') AS reversed,
         CAST(map(), 'Map(String, Decimal(38, 4))') AS payout_provisional,
         CAST(map(), 'Map(String, Decimal(38, 4))') AS payout_locked,
+        CAST(map(), 'Map(String, Decimal(38, 4))') AS taken_back,
+        CAST([], 'Array(Int64)') AS waits_ms,
+        toUInt64(0) AS disputes,
         countIf(traffic_class != 'human') AS not_human,
         toUInt64(0) AS repeats
     FROM events FINAL
@@ -40,21 +49,27 @@ FROM (
     UNION ALL
 
     SELECT
-        toString(ledger.affiliate) AS affiliate,
+        if({by_offer:UInt8}, '', toString(ledger.affiliate)) AS affiliate,
         toString(ledger.offer) AS offer,
         toUInt64(0) AS clicks,
         countIf((fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.event_type = 'lead') AS leads,
         countIf((fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.event_type != 'lead') AS conversions,
-        sumMapIf(map(currency, ledger.amount), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND fact.status != 'pending') AS confirmed,
-        sumMapIf(map(currency, ledger.amount), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND fact.status = 'pending') AS pending,
+        sumMapIf(map(currency, ledger.amount), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND if(ledger.told_status != '', ledger.told_status, toString(fact.status)) NOT IN ('pending', 'rejected', 'reversed', 'invalid')) AS confirmed,
+        sumMapIf(map(currency, ledger.amount), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND if(ledger.told_status != '', ledger.told_status, toString(fact.status)) = 'pending') AS pending,
+        sumMapIf(map(currency, if(if(ledger.told_status != '', ledger.told_status, toString(fact.status)) IN ('rejected', 'reversed', 'invalid'), ledger.amount, ledger.refunded)), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat')
+            AND (if(ledger.told_status != '', ledger.told_status, toString(fact.status)) IN ('rejected', 'reversed', 'invalid') OR ledger.refunded != 0)) AS reversed,
         sumMapIf(map(payout_currency, ledger.payout), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.state = 'provisional') AS payout_provisional,
         sumMapIf(map(payout_currency, ledger.payout), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.state = 'locked') AS payout_locked,
+        sumMapIf(map(payout_currency, ledger.taken_back), (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.taken_back != 0) AS taken_back,
+        groupArrayIf(toUnixTimestamp64Milli(conversion_time) - toUnixTimestamp64Milli(click_time),
+            (fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.event_type != 'lead' AND click_time > toDateTime64(0, 3, 'UTC')) AS waits_ms,
+        sum(length(ledger.disputes)) AS disputes,
         countIf(fact.traffic_class != 'human') AS not_human,
         countIf(fact.traffic_class = 'human' AND ledger.evidence = 'repeat') AS repeats
     FROM (
         SELECT
             site, conversion_time, conversion_seq, conversion_node, event_type, state, affiliate, offer, evidence, amount,
-            payout, toString(currency) AS currency, toString(payout_currency) AS payout_currency
+            payout, click_time, refunded, taken_back, disputes, toString(status) AS told_status, toString(currency) AS currency, toString(payout_currency) AS payout_currency
         FROM payout_attribution FINAL
         WHERE conversion_time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
             AND conversion_time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')

@@ -1,11 +1,13 @@
 -- Finds the click of each conversion of the run, and the affiliate click that may earn its payout.
 --
--- A conversion and a click find each other along a trail: (1, the click's id), (2, the visitor by cookie) or (3, the day's hash
--- and the day). The numbers are those of `basis`; the lower is the stronger. An ASOF join walks each trail back to its last click,
+-- A conversion and a click find each other along a trail: (1, the click's id), (5, the network's id of it), (2, the visitor by
+-- cookie) or (3, the day's hash and the day). A coupon (6) names an affiliate without a click. The numbers are those of `basis` and
+-- `found_by`; `strength` puts them in order: 1, 5, 6, 2, 3. An ASOF join walks each trail back to its last click,
 -- one look for each length of window, so that a click whose short window is over doesn't hide an older one with a longer window.
 INSERT INTO settle_rows (version, step, rejoined, site, conversion_time, conversion_seq, conversion_node, event_type, limited,
     goal, order_id, basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing,
-    affiliate, offer, repeat_of, found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency)
+    affiliate, offer, repeat_of, found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency,
+    known_time, proof)
 WITH
     toDate(0) AS no_day,
     'Tuple(seen UInt8, time DateTime64(3, \'UTC\'), seq UInt32, node UInt32, window_ms Int64, channel String, campaign String, ad String,
@@ -25,6 +27,10 @@ WITH
         SELECT number AS affiliate_number, name AS affiliate_name
         FROM settle_registry FINAL WHERE fingerprint = {registry:UInt64} AND kind = 'affiliate'
     ),
+    coupons AS (
+        SELECT name AS coupon_name, site AS coupon_site, affiliate AS coupon_affiliate, offer AS coupon_offer
+        FROM settle_registry FINAL WHERE fingerprint = {registry:UInt64} AND kind = 'coupon'
+    ),
     -- From the longest window before the first conversion to the end of the last one's day.
     fromUnixTimestamp64Milli({first_ms:Int64} - {window_ms_max:Int64}, 'UTC') AS since_time,
     toStartOfDay(fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')) + toIntervalDay(1) AS until_time,
@@ -35,7 +41,8 @@ WITH
         SELECT site, visitor, visitor_basis, day_hash, event_time, id_seq, id_node, received_lag_ms, traffic_class,
             channel, campaign, ad, creative, placement, link, mailing,
             -- Who was turned away (another country, a cap) was sent for nothing: such a click earns no payout.
-            if(hasAny(flags, ['cap_reached', 'country_not_allowed', 'country_unknown']), '', affiliate) AS affiliate, offer
+            if(hasAny(flags, ['cap_reached', 'country_not_allowed', 'country_unknown']), '', affiliate) AS affiliate, offer, click_ids,
+            external_click_id
         FROM events
         WHERE event_type = 'click' AND site IN (SELECT site FROM settling) AND event_time >= since_time AND event_time < until_time
           AND visitor IN (
@@ -50,11 +57,14 @@ WITH
         SELECT site, visitor, visitor_basis, day_hash, event_time, id_seq, id_node, received_lag_ms, traffic_class,
             channel, campaign, ad, creative, placement, link, mailing,
             -- Who was turned away (another country, a cap) was sent for nothing: such a click earns no payout.
-            if(hasAny(flags, ['cap_reached', 'country_not_allowed', 'country_unknown']), '', affiliate) AS affiliate, offer
+            if(hasAny(flags, ['cap_reached', 'country_not_allowed', 'country_unknown']), '', affiliate) AS affiliate, offer, click_ids,
+            external_click_id
         FROM events
         WHERE event_type = 'click' AND (site, visitor, event_time, id_seq, id_node) IN (
             SELECT site, visitor, event_time, id_seq, id_node FROM touch_keys
-            WHERE (site, kind, key) IN (SELECT site, 'click_id', parent_click FROM settling WHERE parent_click != 0))
+            WHERE (site, kind, key) IN (SELECT site, 'click_id', parent_click FROM settling WHERE parent_click != 0
+                UNION ALL
+                SELECT site, 'network_click_id', network_click FROM settling WHERE network_click != 0))
     ),
     -- A click that was found both ways stands twice, to no effect: the last of equals is the same.
     clicks AS (
@@ -78,10 +88,13 @@ WITH
                     channel, campaign, ad, creative, placement, link, mailing, affiliate, offer), click_type) AS click,
                 min(visitor) OVER (PARTITION BY site, trail) AS one, max(visitor) OVER (PARTITION BY site, trail) AS other
             FROM (
-                SELECT *, arrayJoin(arrayFilter(way -> way.2 != 0, [
+                SELECT *, arrayJoin(arrayFilter(way -> way.2 != 0, arrayConcat([
                     (1, id, no_day),
                     (2, if(touches, cookie, 0), no_day),
-                    (3, if(touches, toUInt128(hash), 0), toDate(event_time))])) AS trail
+                    (3, if(touches, toUInt128(hash), 0), toDate(event_time))],
+                    if(affiliate = '', [], arrayDistinct(arrayMap(
+                        told -> (5, reinterpretAsUInt128(substring(SHA256(told), 1, 16)), no_day),
+                        arrayFilter(told -> told != '', arrayPushBack(mapValues(click_ids), external_click_id)))))))) AS trail
                 FROM clicks
             ) AS traced
             LEFT JOIN offers ON traced.offer = offers.offer_name
@@ -98,7 +111,7 @@ WITH
     -- Each conversion's trails, with what its signed click id says by itself, should the click's row not be there.
     asked AS (
         SELECT *, trail.1 AS way, trail.2 AS key, trail.3 AS day, arrayJoin([0, 1]) AS wants_affiliate,
-            arrayJoin(if(way < 2, [toInt64(0)], {windows_ms:Array(Int64)})) AS window_ms
+            arrayJoin(if(way IN (0, 1, 6), [toInt64(0)], {windows_ms:Array(Int64)})) AS window_ms
         FROM (
             SELECT *,
                 CAST((0, fromUnixTimestamp64Milli(toInt64(bitShiftRight(parent_click, 80)), 'UTC'),
@@ -107,22 +120,27 @@ WITH
                     if(offer_number = 0, {window_ms:Int64}, offer_window_ms),
                     '', link_campaign, link_ad, link_creative, link_placement, link_name, link_mailing, affiliate_name, offer_name),
                     click_type) AS told,
+                CAST((0, event_time, 0, 0, 0, '', '', '', '', '', '', '', coupon_affiliate, coupon_offer), click_type) AS told_by_coupon,
                 link_site IN ('', site) AND offer_site IN ('', site) AS same_site,
                 arrayJoin(arrayFilter(way -> way.1 = 0 OR way.2 != 0, [
                     (0, toUInt128(0), no_day),
                     (1, parent_click, no_day),
                     (2, visitor, no_day),
-                    (3, toUInt128(day_hash), toDate(event_time))])) AS trail
+                    (3, toUInt128(day_hash), toDate(event_time)),
+                    (5, network_click, no_day),
+                    (6, toUInt128(coupon_affiliate != ''), no_day)])) AS trail
             FROM settling
             LEFT JOIN links ON settling.parent_link = links.link_number
             LEFT JOIN offers ON settling.parent_offer = offers.offer_number
             LEFT JOIN affiliates ON settling.parent_affiliate = affiliates.affiliate_number
+            LEFT JOIN coupons ON settling.site = coupons.coupon_site AND settling.coupon = coupons.coupon_name
         )
     ),
     candidates AS (
-        SELECT asked.*, if(last_clicks.click.seen, last_clicks.click, told) AS click,
+        SELECT asked.*, multiIf(last_clicks.click.seen, last_clicks.click, way = 6, told_by_coupon, told) AS click,
+            transform(way, [1, 5, 6, 2, 3], [5, 4, 3, 2, 1], 0) AS strength,
             toUnixTimestamp64Milli(event_time) - toUnixTimestamp64Milli(click.time) AS age_ms,
-            (click.seen OR (way = 1 AND same_site)) AND age_ms >= 0 AND age_ms <= click.window_ms AS reaches,
+            (click.seen OR (way = 1 AND same_site) OR way = 6) AND age_ms >= 0 AND age_ms <= click.window_ms AS reaches,
             reaches AND click.affiliate != '' AND (way != 1 OR click.offer != '') AS reaches_affiliate
         FROM asked ASOF LEFT JOIN last_clicks
           ON asked.site = last_clicks.site AND asked.way = last_clicks.way AND asked.key = last_clicks.key AND asked.day = last_clicks.day
@@ -154,8 +172,18 @@ WITH
         SELECT site, event_time, id_seq, id_node,
             any(event_type) AS event_type, any(limited) AS limited, any(goal) AS goal, any(order_id) AS order_id,
             any(amount) AS claimed_amount, any(currency) AS claimed_currency,
-            argMaxIf((way, click), (3 - way, click.time, click.seq, click.node), reaches AND wants_affiliate = 0) AS last,
-            argMaxIf((way, click), (3 - way, click.time, click.seq, click.node), reaches_affiliate AND wants_affiliate = 1) AS paid
+            any(known_time) AS known_time,
+            argMaxIf((way, click), (strength, click.time, click.seq, click.node), reaches AND wants_affiliate = 0 AND way != 6) AS last,
+            argMaxIf((way, click), (strength, click.time, click.seq, click.node), reaches_affiliate AND wants_affiliate = 1) AS paid,
+            -- All that was considered, the strongest first, each with what was found of it.
+            arrayMap(one -> one.2, arrayReverseSort(one -> one.1, groupUniqArrayIf(
+                ((strength, click.time, click.seq), (
+                    transform(way, [1, 5, 6, 2, 3], ['click_id', 'network_click_id', 'coupon', 'last_affiliate_click_cookie',
+                        'last_affiliate_click_daily_hash'], ''),
+                    toString(click.affiliate), toString(click.offer), click.time,
+                    multiIf(reaches_affiliate, 'counts', way = 1 AND NOT click.seen AND NOT same_site, 'of another site',
+                        age_ms < 0, 'after the conversion', age_ms > click.window_ms, 'outside the window', 'no offer'))),
+                wants_affiliate = 1 AND (click.seen OR way IN (1, 6)) AND click.affiliate != ''))) AS proof
         FROM candidates
         GROUP BY site, event_time, id_seq, id_node
     )
@@ -166,6 +194,7 @@ SELECT {version:UInt64}, 'joined', 1, site, event_time, id_seq, id_node, event_t
     paid.1, payee.affiliate, payee.offer, payee.time, payee.seq, payee.node,
     -- What only a browser claims is worth what the offer says.
     if(limited = 1 AND offer_has_amount, offer_amount, claimed_amount),
-    if(limited = 1 AND offer_has_amount, offer_currency, claimed_currency)
+    if(limited = 1 AND offer_has_amount, offer_currency, claimed_currency),
+    known_time, proof
 FROM (SELECT *, last.2 AS click, paid.2 AS payee, payee.offer AS payee_offer FROM joined) AS found
 LEFT JOIN offers ON found.payee_offer = offers.offer_name

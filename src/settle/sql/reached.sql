@@ -2,7 +2,8 @@
 --
 -- A conversion that is stored but not yet in a settled range waits for its own range.
 INSERT INTO settle_conversions (version, site, event_type, event_time, id_seq, id_node, visitor, day_hash,
-    parent_click, parent_link, parent_offer, parent_affiliate, limited, amount, currency, goal, order_id, submission_key)
+    parent_click, parent_link, parent_offer, parent_affiliate, limited, amount, currency, goal, order_id, submission_key,
+    known_time, coupon, network_click)
 WITH
     fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC') AS first_click,
     fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC') AS last_click,
@@ -12,7 +13,9 @@ SELECT {version:UInt64}, site, event_type, event_time, id_seq, id_node,
     if(visitor_basis = 'daily_hash', toUInt64(visitor), day_hash),
     parent_click, parent_link, parent_offer, parent_affiliate,
     multiIf(event_type = 'lead', 0, source_kind = 'pixel', 1, source_kind = 's2s', 2, 0), amount, currency, goal,
-    if(source_kind = 's2s', transaction_key, order_id), if(event_type = 'lead', submission_key, 0)
+    if(source_kind = 's2s', transaction_key, order_id), if(event_type = 'lead', submission_key, 0),
+    event_time + toIntervalMillisecond(received_lag_ms), upperUTF8(coupon),
+    if(external_click_id = '', 0, reinterpretAsUInt128(substring(SHA256(external_click_id), 1, 16)))
 FROM conversions
 WHERE event_time >= toStartOfDay(first_click) AND event_time <= last_reach AND NOT ({new_rows})
   AND arrayExists((epoch, part, end) -> log_epoch = epoch AND log_partition = part AND log_offset < end,
@@ -21,6 +24,9 @@ WHERE event_time >= toStartOfDay(first_click) AND event_time <= last_reach AND N
     -- It named the click before the click was stored.
     (parent_click != 0 AND (site, parent_click) IN (
         SELECT site, key FROM touch_keys WHERE kind = 'click_id' AND ({new_rows})))
+    -- It told the network's own id of a click that was stored later.
+    OR (external_click_id != '' AND (site, reinterpretAsUInt128(substring(SHA256(external_click_id), 1, 16))) IN (
+        SELECT site, key FROM touch_keys WHERE kind = 'network_click_id' AND ({new_rows})))
     -- Any click of the same browser's day, before or after it: it can make the only visitor one of two.
     OR (site, toDate(event_time), toUInt128(if(visitor_basis = 'daily_hash', toUInt64(visitor), day_hash))) IN (
         SELECT site, toDate(event_time), if(kind = 'day_hash', key, visitor) FROM touch_keys

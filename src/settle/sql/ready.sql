@@ -3,11 +3,12 @@
 -- submission, and the arithmetic below keeps that number (4) as it is.
 INSERT INTO settle_rows (version, step, rejoined, site, conversion_time, conversion_seq, conversion_node, event_type, limited,
     goal, order_id, basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing,
-    affiliate, offer, repeat_of, found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency)
+    affiliate, offer, repeat_of, found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency,
+    known_time, proof)
 WITH paid AS (
-    SELECT site, conversion_time, conversion_seq, conversion_node, found_by AS paid_by, affiliate AS paid_affiliate,
-        offer AS paid_offer, click_time AS paid_time, click_seq AS paid_seq, click_node AS paid_node,
-        amount AS paid_amount, currency AS paid_currency
+    SELECT site, conversion_time, conversion_seq, conversion_node, own.1 AS paid_by, own.2 AS paid_affiliate,
+        own.3 AS paid_offer, own.4 AS paid_time, own.5 AS paid_seq, own.6 AS paid_node,
+        amount AS paid_amount, currency AS paid_currency, payout_attribution.known_time AS paid_known, payout_attribution.proof AS paid_proof
     FROM payout_attribution FINAL
     WHERE (site, conversion_time, conversion_seq, conversion_node) IN (
         SELECT site, conversion_time, conversion_seq, conversion_node
@@ -19,9 +20,10 @@ SELECT {version:UInt64}, 'ready', is_mine, site, conversion_time, conversion_seq
     -- What stands in a group that the run doesn't touch keeps its place there.
     if(has_click AND (is_mine OR click_touched), repeats_click, bitAnd(toUInt8(repeat_of), 1))
         + 2 * if(has_order AND (is_mine OR order_touched), repeats_order, bitShiftRight(toUInt8(repeat_of), 1)),
-    if(is_mine, found_by, paid_by), if(is_mine, payee, paid_affiliate), if(is_mine, payee_offer, paid_offer),
+    if(is_mine, toInt8(found_by), paid_by), if(is_mine, payee, paid_affiliate), if(is_mine, payee_offer, paid_offer),
     if(is_mine, payee_click_time, paid_time), if(is_mine, payee_click_seq, paid_seq), if(is_mine, payee_click_node, paid_node),
-    if(is_mine, amount, paid_amount), if(is_mine, currency, paid_currency)
+    if(is_mine, amount, paid_amount), if(is_mine, currency, paid_currency),
+    if(is_mine, known_time, paid_known), if(is_mine, proof, paid_proof)
 FROM (
     SELECT *,
         step = 'joined' AS is_mine,

@@ -274,6 +274,8 @@ async fn affiliates_get_what_the_payout_ledger_gives_them() {
         pending: sums(&[("EUR", 799_000)]),
         payout_provisional: sums(&[("CHF", 80_000)]),
         payout_locked: Sums::default(),
+        per_click: sums(&[("CHF", 80_000)]),
+        ..AffiliateRow::default()
     };
     let dealsite = AffiliateRow {
         affiliate: "dealsite".to_owned(),

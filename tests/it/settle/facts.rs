@@ -2,6 +2,7 @@
 
 use leadtrail::ids::EventId;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 pub const HOUR: i64 = 3_600_000;
 pub const DAY: i64 = 24 * HOUR;
@@ -54,6 +55,8 @@ pub struct Click {
     pub link: &'static str,
     pub affiliate: &'static str,
     pub offer: &'static str,
+    /// What the affiliate's network calls the click.
+    pub network: &'static str,
 }
 
 impl Click {
@@ -69,7 +72,7 @@ impl Click {
         Named {
             id: self.id().as_u128(),
             link: number(&["ad-link", "club-link"], self.link),
-            offer: number(&["spring", "summer"], self.offer),
+            offer: number(&["spring", "summer", "share", "steps", "capped"], self.offer),
             affiliate: number(&["blogger", "dealsite"], self.affiliate),
         }
     }
@@ -101,6 +104,13 @@ pub struct Conversion {
     /// How it was judged; empty: human.
     pub class: &'static str,
     pub told: Option<Told>,
+    pub coupon: &'static str,
+    /// What the network calls the click.
+    pub network: &'static str,
+    /// Of a message's amount; empty: euros.
+    pub currency: &'static str,
+    /// How much later than it happened an edge took it.
+    pub lag: i64,
 }
 
 /// What a server's message says.
@@ -163,7 +173,7 @@ pub fn event(click: &Click) -> Value {
         "id_node": NODE, "event_type": "click", "received_lag_ms": click.lag, "source_kind": "redirect",
         "visitor_basis": click.who.basis(), "day_hash": click.hash, "link": click.link,
         "ad": if click.link == "ad-link" { "boots" } else { "" }, "affiliate": click.affiliate, "offer": click.offer,
-        "traffic_class": click.class, "ivt": "none",
+        "traffic_class": click.class, "ivt": "none", "external_click_id": click.network,
     })
 }
 
@@ -181,13 +191,26 @@ pub fn touch_keys(click: &Click) -> Vec<Value> {
     rows
 }
 
+/// The key by which a postback finds a click that it knows by the network's id alone.
+pub fn network_keys(click: &Click) -> Vec<Value> {
+    if click.network.is_empty() {
+        return Vec::new();
+    }
+    let hash = Sha256::digest(click.network.as_bytes());
+    let key = u128::from_le_bytes(hash[..16].try_into().unwrap());
+    let mut row = touch_keys(click).remove(0);
+    row["kind"] = json!("network_click_id");
+    row["key"] = json!(key.to_string());
+    vec![row]
+}
+
 pub fn conversion_row(conversion: &Conversion) -> Value {
     let mut row = plain_row(conversion);
     if let Some(told) = conversion.told {
         let more = json!({
             "source_kind": "s2s", "transaction_key": told.transaction, "transaction_id": told.transaction,
             "status": told.status, "duplicate_mode": told.mode, "has_amount": u8::from(told.amount.is_some()),
-            "amount": told.amount.unwrap_or(0).to_string(), "currency": if told.amount.is_some() { "EUR" } else { "" },
+            "amount": told.amount.unwrap_or(0).to_string(), "currency": match (told.amount, conversion.currency) { (None, _) => "", (_, "") => "EUR", (_, other) => other },
             "traffic_class": if told.status == "test" { "test" } else { "human" },
         });
         row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -198,7 +221,7 @@ pub fn conversion_row(conversion: &Conversion) -> Value {
 fn plain_row(conversion: &Conversion) -> Value {
     json!({
         "site": conversion.site, "event_type": conversion.kind, "event_time": time(conversion.time),
-        "visitor": conversion.who.visitor().to_string(), "id_seq": conversion.seq, "id_node": NODE, "received_lag_ms": 0,
+        "visitor": conversion.who.visitor().to_string(), "id_seq": conversion.seq, "id_node": NODE, "received_lag_ms": conversion.lag, "coupon": conversion.coupon, "external_click_id": conversion.network,
         "source_kind": if conversion.is_lead() { "web_form" } else { "pixel" }, "visitor_basis": conversion.who.basis(),
         "day_hash": conversion.hash, "parent_click": conversion.named.id.to_string(), "parent_link": conversion.named.link,
         "parent_offer": conversion.named.offer, "parent_affiliate": conversion.named.affiliate,

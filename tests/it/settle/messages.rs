@@ -28,7 +28,7 @@ struct Ledger {
 
 async fn ledger(world: &World) -> Vec<Ledger> {
     let sql = "SELECT conversion_seq AS seq, toString(p.status) AS status, toString(p.amount) AS amount, toString(p.refunded) AS refunded, \
-        p.messages AS messages, toString(p.payout) AS payout \
+        p.messages AS messages, toString(p.payout - p.taken_back) AS payout \
         FROM (SELECT * FROM payout_attribution FINAL) AS p \
         INNER JOIN (SELECT * FROM conversion_clicks FINAL WHERE counted) AS c USING (site, conversion_time, conversion_seq, conversion_node) \
         ORDER BY seq";

@@ -63,8 +63,19 @@ fn history(dice: &mut Dice) -> Vec<Fact> {
         let link = if site == "club" && !link.is_empty() { "club-link" } else { link };
         let class = dice.pick(&["human", "human", "human", "suspect", "bot"]);
         let lag = dice.pick(&[0, 0, 0, HOUR, -5 * 60_000]);
-        let click =
-            Click { seq, time: moment(dice), lag, site, who, hash, class, link, affiliate, offer };
+        let click = Click {
+            seq,
+            time: moment(dice),
+            lag,
+            site,
+            who,
+            hash,
+            class,
+            link,
+            affiliate,
+            offer,
+            network: "",
+        };
         // One in seven is named by conversions and never stored.
         if dice.roll(7) != 0 {
             facts.push(click.clone().into());
@@ -99,6 +110,7 @@ fn history(dice: &mut Dice) -> Vec<Fact> {
                 submission,
                 class,
                 told: None,
+                ..Conversion::default()
             }
             .into(),
         );

@@ -10,7 +10,7 @@ use leadtrail::store::schema::{self, Dialect};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::facts::{Fact, conversion_row, event, touch_keys};
+use super::facts::{Fact, conversion_row, event, network_keys, touch_keys};
 use crate::env::warehouse::{Database, Warehouse};
 
 /// The default window of these tests; offer `spring` has one day, `summer` none of its own.
@@ -64,6 +64,31 @@ site = "shop"
 destination = "http://shop.example/"
 payout = "5.00"
 currency = "USD"
+coupons = { "DEAL5" = "dealsite" }
+[[offer]]
+number = 3
+name = "share"
+site = "shop"
+destination = "http://shop.example/"
+payout_percent = "12.5"
+coupons = { "Blog10" = "blogger" }
+[[offer]]
+number = 4
+name = "steps"
+site = "shop"
+destination = "http://shop.example/"
+payout = "5.00"
+currency = "EUR"
+tiers = [{ from = 3, payout = "7.00" }]
+[[offer]]
+number = 5
+name = "capped"
+site = "shop"
+destination = "http://shop.example/"
+payout = "5.00"
+currency = "EUR"
+payout_cap_day = 2
+lock_after_days = 1
 "#;
 
 /// What settling made of a conversion, from both tables.
@@ -114,6 +139,8 @@ pub fn settings(records_max: u64) -> Settings {
         interval: Duration::from_millis(10),
         click_window_days: WINDOW_DAYS,
         repeat_window_minutes: REPEAT_MINUTES,
+        base_currency: "EUR".to_owned(),
+        rate_days: 5,
         timeout: Duration::from_secs(30),
         records_max,
     }
@@ -159,6 +186,7 @@ impl World {
             match fact {
                 Fact::Click(click) => {
                     events.push(with(event(click), &place));
+                    keys.extend(network_keys(click).into_iter().map(|row| with(row, &place)));
                     keys.extend(touch_keys(click).into_iter().map(|row| with(row, &place)));
                 }
                 Fact::Conversion(conversion) => {
@@ -178,7 +206,7 @@ impl World {
         self.insert("ingest_batches", &[batch]).await;
     }
 
-    async fn insert(&self, table: &str, rows: &[Value]) {
+    pub async fn insert(&self, table: &str, rows: &[Value]) {
         if rows.is_empty() {
             return;
         }
