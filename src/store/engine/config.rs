@@ -53,8 +53,6 @@ pub(super) struct ServerSettings<'a> {
 /// Two traps of 26.7.2.1 are stepped around, each found by a test:
 /// - With a path of its own on the disk below, the encrypted disk joins its root twice when `fsync_part_directory` is
 ///   set, and the insert fails. So the disk below has the whole path.
-/// - By default the server takes the memory of its control group for its own (`memory_worker_use_cgroup`). Edge, broker or whoever
-///   else shares the group then fills its limit, and every query is refused at 5 MB of its own (seen with two test runs at once).
 /// - What is appended to a file on an encrypted disk stays in a buffer of the process. The log of deduplication tokens is
 ///   such a file: after a kill -9 of the engine the retry of an insert doubled it (2 of 20 times). A table keeps that
 ///   log on its policy's first disk, so the first disk is a plain one, and takes no part that has a byte in it.
@@ -73,7 +71,6 @@ pub(super) fn server(settings: &ServerSettings<'_>) -> String {
     <http_port>{http_port}</http_port>
     <timezone>UTC</timezone>
     <max_server_memory_usage>{memory_bytes_max}</max_server_memory_usage>
-    <memory_worker_use_cgroup>0</memory_worker_use_cgroup>
     <max_concurrent_queries>100</max_concurrent_queries>
     <mark_cache_size>268435456</mark_cache_size>
     <background_pool_size>4</background_pool_size>
