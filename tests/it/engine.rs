@@ -64,6 +64,28 @@ async fn half_sent_requests_do_not_end_it() {
 }
 
 #[tokio::test]
+async fn its_neighbours_memory_does_not_count_against_its_limit() {
+    let mut small = settings(env::folder("neighbour"));
+    small.memory_bytes_max = 512 << 20;
+    let engine = Engine::start(small).await.unwrap();
+    let neighbour = vec![1_u8; 640 << 20];
+    let admin = client(engine.access(), &engine.access().admin);
+    fill(&admin, 1_000_000).await;
+    // Some time after the neighbour grew: what looks at memory looks every 50 to 100 ms.
+    for _ in 0..20 {
+        let sum = "SELECT sum(n) + sleep(0.05) FROM leadtrail.kept";
+        assert_eq!(number(&admin, sum).await.unwrap(), 499_999_500_000);
+    }
+    assert_eq!(neighbour.iter().step_by(4096).map(|byte| u64::from(*byte)).sum::<u64>(), 163_840);
+    // Its own counts as ever.
+    let much =
+        refusal(&admin, "SELECT length(groupArray(number)) FROM numbers(200000000) FORMAT Null")
+            .await;
+    assert!(much.contains("MEMORY_LIMIT_EXCEEDED"), "{much}");
+    engine.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_second_engine_on_one_folder_is_refused_and_the_first_goes_on() {
     let folder = env::folder("twice");
     let first = Engine::start(settings(&folder)).await.unwrap();

@@ -10,7 +10,7 @@ use leadtrail::store::engine::{Access, Engine, EngineSettings, Login};
 const DATABASES: usize = 200;
 
 /// Enough for the tests' batches, and little enough for a small CI machine beside the broker.
-const MEMORY_BYTES_MAX: u64 = 6 << 30;
+const MEMORY_BYTES_MAX: u64 = 3 << 30;
 
 /// Settings for an engine of one's own in this folder.
 pub fn settings(folder: impl Into<std::path::PathBuf>) -> EngineSettings {
