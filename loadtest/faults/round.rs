@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use clickhouse::Client;
 
 use crate::dice::Dice;
 use crate::faults::installation::Installation;
@@ -52,6 +53,9 @@ pub async fn round(
     let drained = healed.elapsed().saturating_sub(patience.quiet);
     let mut verdict = judge(&ledger, &loaded, &reconciled, lost_before);
     verdict.drained = drained;
+    if scenario.destroys_the_log() {
+        tell_of_gone_logs(installation, &admin).await?;
+    }
     verdict.rows = tables::row_faults(&admin).await.context("counting rows")?;
     verdict.unsettled = tables::unsettled(&admin).await.context("counting what is settled")?;
     let ended = installation.ended_unasked();
@@ -62,6 +66,19 @@ pub async fn round(
     }
     tables::release_merges(&admin).await.context("letting merges run")?;
     Ok(verdict)
+}
+
+/// As its operator would: the log that was destroyed is gone for good, and so is what a batch of it had not stored.
+async fn tell_of_gone_logs(installation: &Installation, admin: &Client) -> anyhow::Result<()> {
+    let sql = "SELECT DISTINCT lower(hex(log_epoch)) FROM events";
+    let epochs: Vec<String> = admin.query(sql).fetch_all().await.context("asking for epochs")?;
+    let mut words = vec!["audit", "--heal"];
+    for epoch in &epochs {
+        words.extend(["--gone-epoch", epoch]);
+    }
+    // Its exit code tells of the missing rows that the verdict counts too.
+    let _ = installation.command(&words);
+    Ok(())
 }
 
 /// Strikes once in each slot of the plan; gives the moment before which answered events may be missing.

@@ -6,6 +6,7 @@
 
 mod batches;
 mod findings;
+mod tails;
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -44,6 +45,9 @@ pub struct AuditArguments {
     /// Send what is missing from the log again, where the log still has it
     #[arg(long)]
     pub heal: bool,
+    /// With --heal: this earlier life of the log, as an audit names it, is gone for good; what stands of its last batch is all there is
+    #[arg(long, value_name = "EPOCH", requires = "heal", value_parser = epoch)]
+    pub gone_epoch: Vec<u64>,
     /// One partition only
     #[arg(long)]
     pub partition: Option<u16>,
@@ -56,6 +60,13 @@ pub struct AuditArguments {
     /// One JSON object instead of lines
     #[arg(long)]
     pub json: bool,
+}
+
+/// A life of the log, as findings name it.
+fn epoch(text: &str) -> Result<u64, String> {
+    u64::from_str_radix(text, 16).map_err(|_| {
+        format!("{text:?} is no epoch: 16 hexadecimal digits, as `leadtrail audit` prints them")
+    })
 }
 
 /// An audit under way.
@@ -111,6 +122,12 @@ pub async fn run(
         audit.batch(&part, &batch, is_whole).await?;
     }
     audit.unreachable(&parts);
+    for tail in tails::of_other_logs(&pipeline.warehouse, &parts).await? {
+        if arguments.partition.is_none_or(|only| only == tail.partition()) {
+            let settled = tail.settle(&pipeline.warehouse, &arguments.gone_epoch, audit.run);
+            audit.findings.push(settled.await?);
+        }
+    }
     audit.findings.finish();
     for day in batches::days(&pipeline.warehouse).await? {
         for twins in batches::twins(&pipeline.warehouse, &day).await? {

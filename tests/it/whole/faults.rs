@@ -108,6 +108,26 @@ async fn a_wiped_journal_begins_a_new_epoch_and_doubles_nothing() {
     installation.post("/f/contact", URLENCODED, "email=a%40b.example", BROWSER);
     expect_number(&database.admin, "SELECT count() FROM events", 2).await;
     assert_eq!(number(&database.admin, "SELECT uniqExact(log_epoch) FROM events").await, 2);
+
+    // Had the first journal gone in the midst of a batch, nobody could close it: an operator says so.
+    let first = "SELECT argMin(log_epoch, event_time) FROM events";
+    let epoch = format!("{:016x}", number(&database.admin, first).await);
+    let forget = format!(
+        "ALTER TABLE ingest_batches DELETE WHERE log_epoch = reinterpretAsUInt64(reverse(unhex('{epoch}'))) \
+         SETTINGS mutations_sync = 2"
+    );
+    database.admin.query(&forget).execute().await.unwrap();
+    let audit = |words: &[&str]| {
+        let output = installation.run(words);
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, said) = audit(&["audit", "--heal"]);
+    assert!(code == 1 && said.contains(&epoch) && said.contains("--gone-epoch"), "{said}");
+    let (code, said) = audit(&["audit", "--heal", "--gone-epoch", &epoch]);
+    assert!(code == 0 && said.contains("1 ranges healed"), "{said}");
+    assert_eq!(audit(&["audit"]).0, 0);
+    let batches = "SELECT count() FROM ingest_batches WHERE from_offset = 0 AND to_offset = 1";
+    assert_eq!(number(&database.admin, batches).await, 2);
     program.stop();
 }
 
