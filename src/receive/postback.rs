@@ -1,6 +1,6 @@
 //! Postbacks: `GET` and `POST /postback/{name}`, and the networks' own paths where `sites.toml` enables them.
 //!
-//! In: a query, a form, JSON or a path, as the profile says. Out: a conversion or what became of one; the network's own words for success.
+//! In: a query, a form, JSON (of one event or of a list of them) or a path, as the profile says. Out: a conversion or what became of one; the network's own words for success.
 //! Refuses: as [`crate::check::postbacks`] does, in the network's own words for failure and never with its word for success.
 //! Promises: success means that the log has it; a `HEAD` does nothing.
 
@@ -13,7 +13,7 @@ use hyper::{Method, StatusCode};
 use crate::check::Refusal;
 use crate::check::limits::Standing;
 use crate::check::origin::Trail;
-use crate::check::postbacks::{Installed, Refused, Request, judge, parameters};
+use crate::check::postbacks::{Installed, Refused, Request, judge, parameters, several};
 use crate::event::{Event, settle_time};
 use crate::receive::body;
 use crate::receive::record::{self, Answer, Denied, RETRY_AFTER_S, Told};
@@ -61,18 +61,33 @@ async fn take(
     } else {
         bytes::Bytes::new()
     };
-    let event = match event(visit, installed, rest, &body) {
-        Ok(event) => event,
-        Err(denied) => {
-            // Who guesses secrets is slowed down.
-            if denied.refusal.status() == StatusCode::FORBIDDEN {
-                within(edge.limits.client(visit.client))?;
-            }
-            return Err(denied);
-        }
+    let several = several::split(&body);
+    let events: Vec<&[u8]> = match &several {
+        Some(events) => events.iter().map(String::as_bytes).collect(),
+        None => vec![&body],
     };
-    drop(body);
-    let receipt = record::durable(edge, &event).await?;
+    let (mut receipt, mut denied) = (None, None);
+    for own in events {
+        let sent = Sent { own, whole: &body, is_json: several.is_some() };
+        match event(visit, installed, rest, sent) {
+            // Of a list what can be read is kept, also where something of it is refused: who sends the whole again sends the same
+            // transactions.
+            Ok(event) => receipt = Some(record::durable(edge, &event).await?),
+            Err(refused) => {
+                // Who guesses secrets is slowed down.
+                if refused.refusal.status() == StatusCode::FORBIDDEN {
+                    within(edge.limits.client(visit.client))?;
+                    return Err(refused);
+                }
+                denied.get_or_insert(refused);
+            }
+        }
+    }
+    let receipt = match (receipt, denied) {
+        (_, Some(denied)) => return Err(denied),
+        (Some(receipt), None) => receipt,
+        (None, None) => return Err(Refusal::BrokenBody.into()),
+    };
     let mut reply = match installed.profile.reply.accepted.as_str() {
         "gif" => reply::gif(StatusCode::OK),
         words => reply::words(StatusCode::OK, words),
@@ -93,19 +108,32 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
+/// What was sent, and which event of it is meant.
+#[derive(Clone, Copy)]
+struct Sent<'a> {
+    own: &'a [u8],
+    whole: &'a [u8],
+    /// True for an event of a list.
+    is_json: bool,
+}
+
 fn event(
     visit: &Visit<'_>,
     installed: &Installed,
     rest: &str,
-    body: &[u8],
+    sent: Sent<'_>,
 ) -> Result<Event, Denied> {
     let (edge, headers) = (visit.edge, &visit.parts.headers);
     let id = edge.minter.mint(visit.now_ms);
     let request = Request {
         rest,
         query: visit.query(),
-        content_type: headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or(""),
-        body,
+        content_type: match headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) {
+            _ if sent.is_json => "application/json",
+            kind => kind.unwrap_or(""),
+        },
+        body: sent.own,
+        signed: sent.whole,
         header: &|name| header(headers, name),
         client: visit.client.expose(),
         now_ms: visit.now_ms,

@@ -11,21 +11,27 @@
 //!   are of one visitor alone. A click counts at or before the conversion and within the window (its offer's, else the
 //!   default); one that doesn't is as if it weren't there. A named click counts whatever was judged of it, others only if
 //!   human or suspect. Ties go to the highest (time, sequence, node). Sites never mix.
-//! - **Repeats.** Of the conversions that browsers report by pixel, the earliest of each (click, goal) and of each (order, goal) counts;
-//!   one that is not the earliest in either is a repeat. A lead is a repeat if the same submission (its key, made at the edge from
+//! - **Repeats.** Of the conversions that browsers report by pixel, the first of each (click, goal) and of each (order, goal) counts;
+//!   one that is not the first in either is a repeat. A lead is a repeat if the same submission (its key, made at the edge from
 //!   site, form, browser and fields) came at most `settle.repeat_window_minutes` before it and was judged alike. So a double click, a
 //!   reload and a retry are one lead, each pause counted by itself; without a key a lead is never a repeat. Its row stays.
-//! - **Messages.** What a server reports (a postback) comes in messages about one transaction, within its offer and goal. The earliest
-//!   that claims a conversion is the conversion, the others are its history: the furthest status counts, the first end stays, the
-//!   amount follows the postback's mode (ignore, update, add, replace); what was rejected or reversed earns nothing.
+//! - **Messages.** What a server reports (a postback, the shop's API) comes in messages about one transaction, within its offer and
+//!   goal. The first claim that an edge took is the conversion, the others are its history: the furthest status counts, the first
+//!   end stays, the amount follows the postback's mode (ignore, update, add, replace); what was rejected or reversed earns nothing.
+//! - **Doors.** The same number, goal and site through several doors are one order (`groups.sql`), unless two offers are named: what the
+//!   shop reports, by pixel or API, becomes a message of the network's transaction, and a pixel one of the API's. A server's word
+//!   counts before any browser's, in amount, status and evidence; what a browser knows of the click counts where no server does.
 //! - **The payout** goes to the affiliate of the named click, if it has affiliate and offer; else of the click with the network's id;
 //!   else to the coupon's owner; else to the last affiliate click of the visitor, then of the day's hash; else to nobody. Of a
 //!   transaction's messages the strongest evidence wins, the earliest of equals. `proof` keeps all that was considered. Leads and
 //!   repeats earn nothing, though the ledger names their winner.
-//! - **The lock** is the time at which an edge took the first approval, or `lock_after_days` after the conversion. Messages that came later
-//!   change neither winner nor payout: another affiliate's is a dispute, a reversal takes the payout back beside it. What was
-//!   rejected before the lock earns nothing. All of it follows from times that edges fixed, so there is nothing to record and
-//!   nothing to lose: a replay finds the same.
+//! - **The lock** is the time at which an edge took the first approval, or `lock_after_days` after the conversion, whichever is earlier; with
+//!   an approval and without a winner a day is waited for one, for a shop's server is often quicker than the browser. Evidence counts
+//!   from when an edge took it, until something takes it away (a second visitor with the same day's hash). What comes after the
+//!   lock changes neither winner nor payout, nor what a percentage is of: another affiliate's is a dispute, an end takes the payout
+//!   back beside it. What ended before the lock earns nothing. All of it follows from times that edges fixed, so there is nothing to
+//!   record and nothing to lose: a replay finds the same. A click that an edge took in time, and whose record was late (an outage),
+//!   counts as in time.
 //! - **Tiers and caps**: see `allot.rs`. **Base amounts**: see `written.sql`.
 //!
 //! # A run
@@ -37,6 +43,7 @@
 mod allot;
 mod election;
 mod health;
+mod pick;
 mod ranges;
 mod sharing;
 mod statements;

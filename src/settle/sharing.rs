@@ -28,6 +28,8 @@ pub(super) struct Sharing {
     currency: String,
     pays: u8,
     is_mine: u8,
+    /// Of another who held the conversion for a while: it takes a place, and has no row of its own.
+    is_ghost: u8,
     payout: i64,
     payout_currency: String,
     rule: String,
@@ -63,6 +65,9 @@ pub(super) fn allotted(
         };
         let members: Vec<Member> = of_month.iter().map(|row| member(row)).collect();
         for (row, share) in of_month.into_iter().zip(allot(rule, &members)) {
+            if row.is_ghost != 0 {
+                continue;
+            }
             let is_mine = row.is_mine != 0;
             let stands = row.payout == share.payout
                 && row.payout_currency == share.currency

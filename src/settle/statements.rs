@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use clickhouse::query::Query;
-use clickhouse::{Client, Row, RowOwned, RowRead};
-use serde::Deserialize;
+use clickhouse::{Client, RowOwned, RowRead};
 
 use crate::settle::SettleError;
+use crate::settle::pick::Picked;
 use crate::settle::ranges::{Batch, Plan, Position, settled};
 use crate::settle::sharing::{AllottedRow, Sharing, allotted};
 use crate::settle::terms::{Terms, TermsRow};
@@ -19,18 +19,12 @@ use crate::store::short;
 
 const POSITIONS: &str = "SELECT log_epoch, log_partition, next_offset FROM settle_positions FINAL ORDER BY log_epoch, log_partition";
 const BATCHES: &str = include_str!("sql/batches.sql");
-const LOOK: &str = include_str!("sql/look.sql");
-const NEW: &str = include_str!("sql/new.sql");
-const REACHED: &str = include_str!("sql/reached.sql");
-const AGAIN: &str = include_str!("sql/again.sql");
-const SUBMISSIONS: &str = "SELECT count() AS leads, toUnixTimestamp64Milli(min(event_time)) AS first_ms, \
-     toUnixTimestamp64Milli(max(event_time)) AS last_ms FROM settle_conversions WHERE version = {version:UInt64} AND submission_key != 0";
-const PICKED: &str = "SELECT count() AS conversions, countIf(limited) AS limited, toUnixTimestamp64Milli(min(event_time)) AS first_ms, \
-     toUnixTimestamp64Milli(max(event_time)) AS last_ms FROM settle_conversions WHERE version = {version:UInt64}";
+const GROUPS: &str = include_str!("sql/groups.sql");
 const JOIN: &str = include_str!("sql/join.sql");
 const BEFORE: &str = include_str!("sql/before.sql");
 const OTHERS: &str = include_str!("sql/others.sql");
 const READY: &str = include_str!("sql/ready.sql");
+const MEMBERS: &str = include_str!("sql/members.sql");
 const PAYOUT: &str = include_str!("sql/payout.sql");
 const SHARING: &str = include_str!("sql/sharing.sql");
 const WRITTEN: &str = include_str!("sql/written.sql");
@@ -51,31 +45,6 @@ const SEMANTICS: [(&str, &str); 5] = [
     ("prefer_column_name_to_alias", "0"),
     ("wait_end_of_query", "1"),
 ];
-
-/// New clicks: how many, and the bounds of their times.
-#[derive(Row, Deserialize)]
-struct Look {
-    clicks: u64,
-    first_ms: i64,
-    last_ms: i64,
-}
-
-/// New leads that can be repeated: how many, and the bounds of their times.
-#[derive(Row, Deserialize)]
-struct Submissions {
-    leads: u64,
-    first_ms: i64,
-    last_ms: i64,
-}
-
-/// The conversions that a run settles: how many, how many of them can be repeats, and the bounds of their times.
-#[derive(Row, Deserialize)]
-pub(super) struct Picked {
-    pub conversions: u64,
-    pub limited: u64,
-    first_ms: i64,
-    last_ms: i64,
-}
 
 /// A client that knows the statements.
 pub(super) struct Statements {
@@ -132,55 +101,6 @@ impl Statements {
         written.await.map_err(|error| failed(action, &error))
     }
 
-    /// Notes which conversions the run settles: the new ones, older leads that repeat a new one, and older ones that a new click
-    /// can reach.
-    pub(super) async fn pick(
-        &self,
-        version: u64,
-        plan: &Plan,
-        terms: &Terms,
-        versions: &Versions,
-    ) -> Result<Picked, SettleError> {
-        let new_rows = plan.new_rows();
-        let within = |sql: &str| self.query(&sql.replace("{new_rows}", &new_rows));
-        let look: Look = self.ask_one("looking at new clicks", within(LOOK)).await?;
-        let query = within(NEW).param("version", version);
-        self.write("picking new conversions", version, query, versions).await?;
-        self.pick_again(version, plan, terms, versions).await?;
-        if look.clicks > 0 {
-            let query = with_ends(within(REACHED), plan)
-                .param("version", version)
-                .param("first_ms", look.first_ms)
-                .param("last_ms", look.last_ms)
-                .param("window_ms_max", terms.window_ms_max());
-            self.write("picking reached conversions", version, query, versions).await?;
-        }
-        let query = self.query(PICKED).param("version", version);
-        self.ask_one("counting conversions", query).await
-    }
-
-    /// Adds the older leads that become repeats of new ones.
-    async fn pick_again(
-        &self,
-        version: u64,
-        plan: &Plan,
-        terms: &Terms,
-        versions: &Versions,
-    ) -> Result<(), SettleError> {
-        let query = self.query(SUBMISSIONS).param("version", version);
-        let fresh: Submissions = self.ask_one("looking at new submissions", query).await?;
-        if fresh.leads == 0 {
-            return Ok(());
-        }
-        let sql = AGAIN.replace("{new_rows}", &plan.new_rows());
-        let query = with_ends(self.query(&sql), plan)
-            .param("version", version)
-            .param("first_ms", fresh.first_ms)
-            .param("last_ms", fresh.last_ms)
-            .param("repeat_window_ms", terms.repeat_window_ms);
-        self.write("picking repeated leads", version, query, versions).await
-    }
-
     /// Finds their clicks.
     pub(super) async fn join(
         &self,
@@ -189,6 +109,10 @@ impl Statements {
         terms: &Terms,
         versions: &Versions,
     ) -> Result<(), SettleError> {
+        if picked.of_shops > 0 {
+            let query = self.query(GROUPS).param("version", version);
+            self.write("finding orders of several doors", version, query, versions).await?;
+        }
         let query = self
             .query(JOIN)
             .param("version", version)
@@ -233,6 +157,10 @@ impl Statements {
         terms: &Terms,
         versions: &Versions,
     ) -> Result<(), SettleError> {
+        if picked.limited > 0 {
+            let query = self.query(MEMBERS).param("version", version);
+            self.write("gathering messages", version, query, versions).await?;
+        }
         let query =
             self.query(PAYOUT).param("version", version).param("registry", terms.fingerprint);
         self.write("working out payouts", version, query, versions).await?;
@@ -356,13 +284,13 @@ impl Statements {
         self.write("writing positions", version, query, versions).await
     }
 
-    fn query(&self, sql: &str) -> Query {
+    pub(super) fn query(&self, sql: &str) -> Query {
         let limit = self.timeout.as_secs().max(1).to_string();
         let query = self.client.query_raw(sql).with_setting("max_execution_time", limit);
         SEMANTICS.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value))
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         action: &'static str,
         version: u64,
@@ -381,7 +309,7 @@ impl Statements {
         }
     }
 
-    async fn ask<T: RowOwned + RowRead>(
+    pub(super) async fn ask<T: RowOwned + RowRead>(
         &self,
         action: &'static str,
         query: Query,
@@ -392,7 +320,7 @@ impl Statements {
         }
     }
 
-    async fn ask_one<T: RowOwned + RowRead>(
+    pub(super) async fn ask_one<T: RowOwned + RowRead>(
         &self,
         action: &'static str,
         query: Query,
@@ -413,7 +341,7 @@ fn failed(action: &'static str, error: &clickhouse::error::Error) -> SettleError
     SettleError::Warehouse { action, reason: short(error) }
 }
 
-fn with_ends(query: Query, plan: &Plan) -> Query {
+pub(super) fn with_ends(query: Query, plan: &Plan) -> Query {
     let epochs: Vec<u64> = plan.ends.keys().map(|(epoch, _)| *epoch).collect();
     let partitions: Vec<u16> = plan.ends.keys().map(|(_, partition)| *partition).collect();
     let offsets: Vec<u64> = plan.ends.values().copied().collect();

@@ -24,6 +24,7 @@ const FILES: &[(&str, &str)] = &[
     ("011_signals.sql", include_str!("../../deploy/schema/011_signals.sql")),
     ("012_contacts.sql", include_str!("../../deploy/schema/012_contacts.sql")),
     ("013_ledger.sql", include_str!("../../deploy/schema/013_ledger.sql")),
+    ("014_doors.sql", include_str!("../../deploy/schema/014_doors.sql")),
 ];
 
 /// Characters of a server's error that are told.

@@ -6,6 +6,7 @@ mod away;
 mod events;
 mod faults;
 mod kafka;
+mod ledger;
 mod links;
 mod meaning;
 mod people;

@@ -65,6 +65,7 @@ files! {
     "shopify"
     "singular"
     "standard_webhooks"
+    "stripe"
     "taboola"
     "tapfiliate"
     "terraleads"

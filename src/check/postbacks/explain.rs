@@ -9,11 +9,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::file::Role;
+use super::several;
 use super::status::Why;
 use super::{Installed, Judged, Postbacks, Profiles, Reading, Refused, Request, judge};
 use crate::ids::Minter;
 use crate::keys::Keys;
 use crate::registry::{Postback, Registry};
+
+/// What each event of a list is, whatever the request called the whole.
+const JSON: &str = "application/json";
 
 /// A request, read from text.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -91,16 +95,11 @@ pub fn explain(known: &Known<'_>, sent: &Sent, profile: Option<&str>) -> Result<
     };
     let header = |name: &str| sent.header(name);
     let content_type = sent.header("content-type").unwrap_or_default();
-    let request = Request {
-        rest,
-        query: sent.query(),
-        content_type: &content_type,
-        body: sent.body.as_bytes(),
-        header: &header,
-        // Nobody's: a list of addresses is told, and can't be tried out here.
-        client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        now_ms: known.now_ms,
-        fields_max: known.fields_max,
+    let whole = sent.body.as_bytes();
+    let several = several::split(whole);
+    let bodies: Vec<&[u8]> = match &several {
+        Some(events) => events.iter().map(String::as_bytes).collect(),
+        None => vec![whole],
     };
     let minter = Minter::new().map_err(|error| error.to_string())?;
     let mut lines = Lines::default();
@@ -113,11 +112,28 @@ pub fn explain(known: &Known<'_>, sent: &Sent, profile: Option<&str>) -> Result<
         "facts from",
         &format!("{}{}", profile.source, if profile.verified { "" } else { " (not verified)" }),
     );
-    let id = minter.mint(known.now_ms);
-    let look = &mut |reading: &Reading<'_>| lines.reading(reading);
-    match judge(installed, known.registry, known.keys, id, &request, look) {
-        Ok(judged) => lines.judged(&judged, installed),
-        Err(refused) => lines.refused(&refused, installed),
+    for (place, body) in (1..).zip(bodies) {
+        if several.is_some() {
+            lines.add("of the list", &format!("event {place}"));
+        }
+        let request = Request {
+            rest,
+            query: sent.query(),
+            content_type: if several.is_some() { JSON } else { &content_type },
+            body,
+            signed: whole,
+            header: &header,
+            // Nobody's: a list of addresses is told, and can't be tried out here.
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            now_ms: known.now_ms,
+            fields_max: known.fields_max,
+        };
+        let id = minter.mint(known.now_ms);
+        let look = &mut |reading: &Reading<'_>| lines.reading(reading);
+        match judge(installed, known.registry, known.keys, id, &request, look) {
+            Ok(judged) => lines.judged(&judged, installed),
+            Err(refused) => lines.refused(&refused, installed),
+        }
     }
     Ok(lines.0)
 }

@@ -217,6 +217,23 @@ pub enum Authentication {
         #[serde(default)]
         base64: bool,
     },
+    /// Stripe's way: a header with the time and HMAC-SHA-256 in hex, over both the time and the body.
+    Timestamped {
+        /// The header: `t=1790000000,v1=5257…`; several signatures may stand in it.
+        header: String,
+        /// The name of the time in it, in seconds.
+        #[serde(default = "usual_time")]
+        time: String,
+        /// The name of a signature.
+        #[serde(default = "usual_signature")]
+        signature: String,
+        /// Between the parts of the header.
+        #[serde(default = "usual_separator")]
+        separator: String,
+        /// Between time and body.
+        #[serde(default = "usual_join")]
+        join: String,
+    },
     /// Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
     StandardWebhooks,
     /// ClickBank's INS: to be able to read it is the proof.
@@ -251,6 +268,9 @@ pub struct File {
     pub required: Vec<String>,
     #[serde(default)]
     pub parameters: BTreeMap<Role, Vec<String>>,
+    /// True where the same names may stand inside `data`, `payload`, `order` and other wrappers.
+    #[serde(default)]
+    pub nested: bool,
     /// Their names of sub ids, in order: `sub1`, `sub2`, …
     #[serde(default)]
     pub subs: Vec<String>,
@@ -275,6 +295,22 @@ pub struct File {
     pub new_customer: Vec<String>,
     #[serde(default)]
     pub returning_customer: Vec<String>,
+}
+
+fn usual_time() -> String {
+    "t".to_owned()
+}
+
+fn usual_signature() -> String {
+    "v1".to_owned()
+}
+
+fn usual_separator() -> String {
+    ",".to_owned()
+}
+
+fn usual_join() -> String {
+    ".".to_owned()
 }
 
 fn usual_required() -> Vec<String> {

@@ -89,3 +89,61 @@ fn money_with_a_currency_beside_it_is_read_and_two_currencies_are_not() {
             .contains(&"parameter_misspelt".to_owned())
     );
 }
+
+#[test]
+fn names_inside_wrappers_are_read_and_those_of_lines_are_not() {
+    let generic = installed("generic", "", "addresses = [\"203.0.113.0/24\"]");
+    let read = |body: &str| judged(&generic, &KEYS, "", "application/json", body, &[]).unwrap();
+    let found = read(
+        r#"{"event":{"name":"sale"},"data":{"click":{"id":"c-1"},"order":{"id":"A-1","total":"49.90","currency":"EUR",
+            "line_items":[{"price":"1.00"},{"price":"2.00"}]},"status":"approved"}}"#,
+    );
+    assert_eq!(found.partner.external_click, "c-1");
+    assert_eq!((found.worth.order_id.as_str(), found.worth.goal.as_str()), ("A-1", "sale"));
+    assert_eq!(found.worth.amount.unwrap().to_string(), "49.90");
+    assert_eq!(found.worth.status, "approved");
+    // What stands further out says it first.
+    let found = read(r#"{"data":{"amount":"1","txid":"7"},"amount":"2"}"#);
+    assert_eq!(found.worth.amount.unwrap().to_string(), "2.00");
+    assert!(!found.flags.words().contains(&"repeated_parameter".to_owned()));
+}
+
+#[test]
+fn a_checkout_and_its_refund_are_messages_about_one_payment() {
+    let stripe = installed("stripe", "whsec_own", "offer = \"spring\"");
+    let sent = |body: &str| {
+        let at = (NOW_MS / 1_000).to_string();
+        let mac = sign::digest(
+            file::Algorithm::HmacSha256,
+            b"whsec_own",
+            format!("{at}.{body}").as_bytes(),
+        );
+        let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        let header = format!("t={at},v1={hex}");
+        judged(&stripe, &KEYS, "", "application/json", body, &[("stripe-signature", &header)])
+    };
+    let paid = sent(
+        r#"{"id":"evt_1","type":"checkout.session.completed","livemode":true,"created":1790000000,"data":{"object":{"id":"cs_1",
+            "amount_total":4990,"currency":"jpy","payment_intent":"pi_1","client_reference_id":"click-7"}}}"#,
+    )
+    .unwrap();
+    assert_eq!((paid.event_type, paid.worth.status.as_str()), (EventType::Purchase, "approved"));
+    assert_eq!(paid.worth.amount.unwrap().to_string(), "4990.00", "yen have no cents");
+    assert_eq!(paid.partner.external_click, "click-7");
+    let back = sent(
+        r#"{"id":"evt_2","type":"charge.refunded","livemode":true,"data":{"object":{"id":"ch_1","amount":4990,
+            "amount_refunded":4990,"currency":"jpy","payment_intent":"pi_1"}}}"#,
+    )
+    .unwrap();
+    assert_eq!(back.partner.key, paid.partner.key);
+    assert_eq!(back.worth.amount.unwrap().to_string(), "-4990.00");
+    let other = r#"{"id":"evt_3","type":"charge.succeeded","livemode":true,"data":{"object":{"id":"ch_1","payment_intent":"pi_1"}}}"#;
+    assert_eq!(sent(other).unwrap().worth.status, "ignored");
+    let tried = r#"{"id":"evt_4","type":"checkout.session.completed","livemode":false,"data":{"object":{"id":"cs_2"}}}"#;
+    assert!(sent(tried).unwrap().partner.test);
+    let unsigned = judged(&stripe, &KEYS, "", "application/json", "{}", &[]).unwrap_err();
+    assert_eq!(
+        (unsigned.refusal, unsigned.about.as_str()),
+        (Refusal::SignatureWrong, "stripe-signature")
+    );
+}

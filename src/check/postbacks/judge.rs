@@ -44,6 +44,8 @@ pub struct Request<'a> {
     pub content_type: &'a str,
     #[expect(missing_docs, reason = "the name says it all")]
     pub body: &'a [u8],
+    /// What a signature is over: the whole body, also where it held several events.
+    pub signed: &'a [u8],
     /// A header's value, by its name in lower case.
     pub header: &'a dyn Fn(&str) -> Option<String>,
     /// Who sends.
@@ -104,7 +106,7 @@ pub fn judge(
         let presented = Presented {
             fields: &fields,
             header: request.header,
-            body: request.body,
+            body: request.signed,
             now_s: request.now_ms / 1_000,
         };
         let recipe = &installed.profile.authentication;
@@ -139,6 +141,7 @@ fn proof(recipe: &Authentication) -> &str {
             }
         }
         Authentication::StandardWebhooks => "webhook-signature",
+        Authentication::Timestamped { header, .. } => header,
         Authentication::Clickbank => "notification",
     }
 }
@@ -219,7 +222,7 @@ pub fn parameters(installed: &Installed, request: &Request<'_>) -> Option<Vec<(S
 fn body_type(content_type: &str, body: &[u8]) -> BodyType {
     BodyType::parse(content_type).unwrap_or_else(|_| {
         let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-        if first == Some(&b'{') { BodyType::Json } else { BodyType::Urlencoded }
+        if matches!(first, Some(b'{' | b'[')) { BodyType::Json } else { BodyType::Urlencoded }
     })
 }
 

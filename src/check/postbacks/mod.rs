@@ -17,6 +17,7 @@ pub mod money;
 mod path;
 mod profile;
 mod read;
+pub mod several;
 mod sign;
 pub mod status;
 #[cfg(test)]

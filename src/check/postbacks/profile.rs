@@ -67,6 +67,8 @@ pub struct Profile {
     pub new_customer: Vec<String>,
     pub returning_customer: Vec<String>,
     uses: HashMap<Box<str>, Vec<Use>>,
+    /// The same names may stand inside wrappers.
+    nested: bool,
     /// The network's usual name for each role, by the role's number.
     names: Vec<String>,
 }
@@ -154,6 +156,7 @@ impl Profile {
             new_customer: file.new_customer,
             returning_customer: file.returning_customer,
             uses,
+            nested: file.nested,
             names,
         })
     }
@@ -173,6 +176,20 @@ impl Profile {
         self.uses.keys().map(|known| &**known).filter(near).min()
     }
 
+    /// The same for a parameter that may stand inside wrappers; and how many they are.
+    pub fn uses_within(&self, name: &str) -> (&[Use], u16, u8) {
+        let (mut name, mut depth) = (name, 0);
+        loop {
+            let (uses, number) = self.uses(name);
+            let outer = name.split_once('.').filter(|_| self.nested && uses.is_empty());
+            let is_wrapper = |word: &str| WRAPPERS.iter().any(|own| own.eq_ignore_ascii_case(word));
+            match outer.filter(|(wrapper, _)| is_wrapper(wrapper)) {
+                Some((_, inner)) => (name, depth) = (inner, depth + 1),
+                None => return (uses, number, depth),
+            }
+        }
+    }
+
     /// What a parameter is used for, whatever its case; and the number in its name.
     pub fn uses(&self, name: &str) -> (&[Use], u16) {
         let lower;
@@ -189,6 +206,30 @@ impl Profile {
         self.uses.get(pattern.as_str()).map_or((&[], 0), |uses| (uses, number))
     }
 }
+
+/// Objects that only hold what a postback says. What holds lines of an order is none: its prices are not the order's.
+const WRAPPERS: &[&str] = &[
+    "data",
+    "payload",
+    "body",
+    "object",
+    "event",
+    "conversion",
+    "transaction",
+    "order",
+    "sale",
+    "postback",
+    "params",
+    "parameters",
+    "attributes",
+    "fields",
+    "click",
+    "tracking",
+    "metadata",
+    "meta",
+    "result",
+    "notification",
+];
 
 /// Names that are longer are not compared.
 const NAME_BYTES_MAX: usize = 32;

@@ -146,7 +146,7 @@ impl<'a> Reading<'a> {
         if value.is_empty() {
             return;
         }
-        let (uses, number) = profile.uses(name);
+        let (uses, number, depth) = profile.uses_within(name);
         if uses.is_empty() {
             if is_personal(name, value) {
                 self.flags.set(Flag::PersonalInParameters);
@@ -162,7 +162,10 @@ impl<'a> Reading<'a> {
         let found = Found { name, value };
         for to in uses {
             match *to {
-                Use::Role(role, rank) => self.fill(role, rank, found, all),
+                // What stands further out says it first.
+                Use::Role(role, rank) => {
+                    self.fill(role, rank.saturating_add(depth.saturating_mul(32)), found, all);
+                }
                 Use::Sub(place) => self.sub(place, number, found),
                 Use::Item(part) => {
                     let number = if name.starts_with("[]") { all.groups } else { number };
@@ -225,7 +228,7 @@ impl<'a> Reading<'a> {
 
     fn require(&self, profile: &Profile, fields: &[(String, String)]) -> Result<(), Refused> {
         let roles = |name: &str, group: &[Role]| {
-            let uses = profile.uses(name).0.iter();
+            let uses = profile.uses_within(name).0.iter();
             uses.into_iter().any(|to| matches!(to, Use::Role(role, _) if group.contains(role)))
         };
         for group in &profile.required {

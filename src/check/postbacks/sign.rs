@@ -100,6 +100,10 @@ pub fn prove(
             fits.then_some(()).ok_or(Refusal::SignatureWrong)
         }
         Authentication::StandardWebhooks => webhook(secrets, presented),
+        Authentication::Timestamped { header, time, signature, separator, join } => {
+            let given = (presented.header)(header).ok_or(Refusal::SignatureWrong)?;
+            timestamped(secrets, presented, &given, [time, signature, separator, join])
+        }
         // It was proven when it could be read.
         Authentication::Clickbank => Ok(()),
     }
@@ -234,6 +238,34 @@ fn webhook(secrets: &[Secret], presented: &Presented<'_>) -> Result<(), Refusal>
     Ok(())
 }
 
+/// `t=1790000000,v1=5257…`: HMAC-SHA-256 in hex of time and body, under the secret's own bytes.
+fn timestamped(
+    secrets: &[Secret],
+    presented: &Presented<'_>,
+    given: &str,
+    [time, signature, separator, join]: [&str; 4],
+) -> Result<(), Refusal> {
+    let parts = || given.split(separator).filter_map(|part| part.trim().split_once('='));
+    let written = parts().find(|(name, _)| *name == time).map(|(_, value)| value);
+    let written = written.ok_or(Refusal::SignatureWrong)?;
+    let at: i64 = written.parse().map_err(|_| Refusal::SignatureWrong)?;
+    let mut text = format!("{written}{join}").into_bytes();
+    text.extend_from_slice(presented.body);
+    let proven = secrets.iter().any(|secret| {
+        let expected = hex(&digest(Algorithm::HmacSha256, &secret.0, &text));
+        parts()
+            .filter(|(name, _)| *name == signature)
+            .any(|(_, value)| same(&expected, value.to_ascii_lowercase().as_bytes()))
+    });
+    if !proven {
+        return Err(Refusal::SignatureWrong);
+    }
+    if (presented.now_s - at).abs() > TOLERANCE_S {
+        return Err(Refusal::SignatureOld);
+    }
+    Ok(())
+}
+
 /// ClickBank's INS: the JSON inside `notification`, AES-256-CBC under the first 32 characters of the secret's SHA-1 in hex.
 pub fn clickbank(secrets: &[Secret], fields: &[(String, String)]) -> Option<Vec<u8>> {
     let field = |name: &str| fields.iter().find(|(own, _)| own == name).map(|(_, value)| value);
@@ -325,6 +357,30 @@ mod tests {
             proven(&hmac, "Jefe", &[], &[("x-signature", mac)], "other"),
             Err(Refusal::SignatureWrong)
         );
+    }
+
+    #[test]
+    fn a_time_and_a_signature_may_stand_in_one_header() {
+        let stripe =
+            recipe("[authentication]\nkind = \"timestamped\"\nheader = \"stripe-signature\"\n");
+        let body = "{\"id\":\"evt_1\"}";
+        let signed = |at: &str, key: &str| {
+            let text = format!("{at}.{body}");
+            let mac = digest(Algorithm::HmacSha256, key.as_bytes(), text.as_bytes());
+            String::from_utf8(hex(&mac)).unwrap()
+        };
+        let look = |value: &str, body: &str| {
+            proven(&stripe, "whsec_own", &[], &[("stripe-signature", value)], body)
+        };
+        let good = signed("1614265330", "whsec_own");
+        let header = format!("t=1614265330, v1=00ff, v1={good}, v0=aa");
+        assert_eq!(look(&header, body), Ok(()));
+        assert_eq!(look(&header, "{}"), Err(Refusal::SignatureWrong));
+        assert_eq!(look(&format!("v1={good}"), body), Err(Refusal::SignatureWrong));
+        let other = signed("1614265330", "whsec_other");
+        assert_eq!(look(&format!("t=1614265330,v1={other}"), body), Err(Refusal::SignatureWrong));
+        let old = signed("1614265000", "whsec_own");
+        assert_eq!(look(&format!("t=1614265000,v1={old}"), body), Err(Refusal::SignatureOld));
     }
 
     #[test]

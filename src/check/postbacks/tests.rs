@@ -76,6 +76,7 @@ pub(super) fn judged(
         query,
         content_type: kind,
         body: body.as_bytes(),
+        signed: body.as_bytes(),
         header: &header,
         client: "203.0.113.9".parse().unwrap(),
         now_ms: NOW_MS,

@@ -6,7 +6,7 @@
 -- {by_offer} = 1. FINAL: see ads.sql.
 SELECT
     toUInt8(grouping(offer)) AS is_total,
-    affiliate,
+    whose AS affiliate,
     offer,
     sum(part.clicks) AS clicks,
     sum(part.leads) AS leads,
@@ -21,10 +21,10 @@ SELECT
     sum(part.disputes) AS disputes,
     sum(part.not_human) AS not_human,
     sum(part.repeats) AS repeats,
-    uniqExactIf((affiliate, offer), part.clicks + part.leads + part.conversions > 0) AS row_count
+    uniqExactIf((whose, offer), part.clicks + part.leads + part.conversions > 0) AS row_count
 FROM (
     SELECT
-        if({by_offer:UInt8}, '', toString(affiliate)) AS affiliate,
+        if({by_offer:UInt8}, '', toString(affiliate)) AS whose,
         toString(offer) AS offer,
         countIf(traffic_class = 'human') AS clicks,
         toUInt64(0) AS leads,
@@ -44,12 +44,12 @@ FROM (
         AND event_time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
         AND event_type = 'click' AND affiliate != ''
         AND ({site:String} = '' OR site = {site:String})
-    GROUP BY affiliate, offer
+    GROUP BY whose, offer
 
     UNION ALL
 
     SELECT
-        if({by_offer:UInt8}, '', toString(ledger.affiliate)) AS affiliate,
+        if({by_offer:UInt8}, '', toString(ledger.affiliate)) AS whose,
         toString(ledger.offer) AS offer,
         toUInt64(0) AS clicks,
         countIf((fact.traffic_class = 'human' AND ledger.evidence != 'repeat') AND ledger.event_type = 'lead') AS leads,
@@ -68,7 +68,9 @@ FROM (
         countIf(fact.traffic_class = 'human' AND ledger.evidence = 'repeat') AS repeats
     FROM (
         SELECT
-            site, conversion_time, conversion_seq, conversion_node, event_type, state, affiliate, offer, evidence, amount,
+            site, conversion_time, conversion_seq, conversion_node, event_type,
+            -- What a lock of later days holds can still change.
+            if(lock_time > now64(3, 'UTC'), 'provisional', toString(state)) AS state, affiliate, offer, evidence, amount,
             payout, click_time, refunded, taken_back, disputes, toString(status) AS told_status, toString(currency) AS currency, toString(payout_currency) AS payout_currency
         FROM payout_attribution FINAL
         WHERE conversion_time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
@@ -85,9 +87,9 @@ FROM (
     ) AS fact
     ON ledger.site = fact.site AND ledger.conversion_time = fact.event_time
         AND ledger.conversion_seq = fact.id_seq AND ledger.conversion_node = fact.id_node
-    GROUP BY affiliate, offer
+    GROUP BY whose, offer
 ) AS part
-GROUP BY GROUPING SETS ((affiliate, offer), ())
+GROUP BY GROUPING SETS ((whose, offer), ())
 HAVING is_total OR clicks + leads + conversions > 0
-ORDER BY is_total DESC, clicks DESC, leads DESC, conversions DESC, affiliate, offer
+ORDER BY is_total DESC, clicks DESC, leads DESC, conversions DESC, whose, offer
 LIMIT {limit:UInt32} + 1

@@ -12,17 +12,28 @@ WITH
         LIMIT {limit:UInt32}
     ),
     fact AS (
-        SELECT site, event_time, id_seq, id_node, goal, order_id, transaction_id, transaction_key, source_profile, status, toString(traffic_class) AS verdict
+        SELECT site, event_time, id_seq, id_node, goal, order_id, transaction_id, source_profile, status, toString(traffic_class) AS verdict
         FROM conversions FINAL
         WHERE (site, event_time, id_seq, id_node) IN (SELECT site, conversion_time, conversion_seq, conversion_node FROM ledger)
     ),
+    -- Whose messages it is one of: a transaction's, or an order's that came through several doors.
+    clicks AS (
+        SELECT site, conversion_time, conversion_seq, conversion_node, order_id FROM conversion_clicks FINAL
+        WHERE (site, conversion_time, conversion_seq, conversion_node) IN (SELECT site, conversion_time, conversion_seq, conversion_node FROM ledger)
+    ),
+    members AS (
+        SELECT site, conversion_time, conversion_seq, conversion_node, order_id FROM conversion_clicks FINAL
+        WHERE order_id != '' AND order_id IN (SELECT order_id FROM clicks WHERE order_id != '')
+    ),
     history AS (
-        SELECT site, transaction_key, arrayStringConcat(arrayMap(one -> concat(formatDateTime(one.1, '%F %T'), ' ', one.3,
-            if(one.4 = '', '', concat(' ', one.4, ' ', one.5))), arraySort(groupArray((event_time, id_seq, toString(status),
-            if(has_amount, toString(amount), ''), toString(currency))))), '; ') AS told
+        SELECT members.site AS site, members.order_id AS group_key, arrayStringConcat(arrayMap(one -> concat(formatDateTime(one.1, '%F %T'), ' ', one.3,
+            if(one.4 = '', '', concat(' ', one.4, ' ', one.5)), ' by ', one.6), arraySort(groupArray((event_time, id_seq, toString(status),
+            if(has_amount, toString(amount), ''), toString(currency), if(source_kind = 'pixel', 'pixel', toString(source_profile)))))), '; ') AS told
         FROM conversions FINAL
-        WHERE transaction_key != '' AND transaction_key IN (SELECT transaction_key FROM fact WHERE transaction_key != '')
-        GROUP BY site, transaction_key
+        INNER JOIN members ON conversions.site = members.site AND conversions.event_time = members.conversion_time
+            AND conversions.id_seq = members.conversion_seq AND conversions.id_node = members.conversion_node
+        WHERE event_time >= (SELECT min(conversion_time) FROM members) AND event_time <= (SELECT max(conversion_time) FROM members)
+        GROUP BY members.site, members.order_id
     )
 SELECT
     toUnixTimestamp64Milli(ledger.conversion_time) AS at,
@@ -32,7 +43,7 @@ SELECT
         ifNull(toString(ledger.amount_base), 'no rate'), toString(ledger.base_currency),
         if(ledger.rate = 0, '', toString(ledger.rate)), if(ledger.rate = 0, '', toString(ledger.rate_date)), toString(ledger.rate_source),
         toString(ledger.affiliate), toString(ledger.offer), toString(ledger.evidence),
-        toString(ledger.state), if(ledger.lock_time = never, '', formatDateTime(ledger.lock_time, '%F %T')),
+        if(ledger.lock_time > now64(3, 'UTC'), 'provisional', toString(ledger.state)), if(ledger.lock_time = never, '', formatDateTime(ledger.lock_time, '%F %T')),
         toString(ledger.payout), toString(ledger.payout_currency), toString(ledger.taken_back), toString(ledger.rule),
         arrayStringConcat(arrayMap(one -> concat(one.evidence, ' ', one.affiliate, ' (', one.verdict, ')'), ledger.proof), '; '),
         arrayStringConcat(arrayMap(one -> concat(formatDateTime(one.known_time, '%F %T'), ' ', one.evidence, ' ', one.affiliate), ledger.disputes), '; '),
@@ -41,5 +52,7 @@ SELECT
 FROM ledger
 LEFT JOIN fact ON ledger.site = fact.site AND ledger.conversion_time = fact.event_time
     AND ledger.conversion_seq = fact.id_seq AND ledger.conversion_node = fact.id_node
-LEFT JOIN history ON fact.site = history.site AND fact.transaction_key = history.transaction_key
+LEFT JOIN clicks ON ledger.site = clicks.site AND ledger.conversion_time = clicks.conversion_time
+    AND ledger.conversion_seq = clicks.conversion_seq AND ledger.conversion_node = clicks.conversion_node
+LEFT JOIN history ON clicks.site = history.site AND clicks.order_id = history.group_key
 ORDER BY ledger.conversion_time DESC, ledger.conversion_seq DESC, ledger.conversion_node DESC

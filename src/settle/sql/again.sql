@@ -1,13 +1,9 @@
--- Older leads that the same submission, stored only now, came shortly before: they become its repeats. {new_rows}: see look.sql.
-INSERT INTO settle_conversions (version, site, event_type, event_time, id_seq, id_node, visitor, day_hash,
-    parent_click, parent_link, parent_offer, parent_affiliate, limited, amount, currency, goal, order_id, submission_key)
+-- Older leads that the same submission, stored only now, came shortly before: they become its repeats. {new_rows}: see look.sql; the columns: see picked.sql.
+INSERT INTO settle_conversions ({columns})
 WITH
     fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC') AS first_lead,
     fromUnixTimestamp64Milli({last_ms:Int64} + {repeat_window_ms:Int64}, 'UTC') AS last_reach
-SELECT {version:UInt64}, site, event_type, event_time, id_seq, id_node,
-    if(visitor_basis = 'cookie', visitor, 0),
-    if(visitor_basis = 'daily_hash', toUInt64(visitor), day_hash),
-    parent_click, parent_link, parent_offer, parent_affiliate, 0, amount, currency, goal, order_id, submission_key
+SELECT {picked}
 FROM conversions
 WHERE event_type = 'lead' AND event_time >= first_lead AND event_time <= last_reach AND NOT ({new_rows})
   AND arrayExists((epoch, part, end) -> log_epoch = epoch AND log_partition = part AND log_offset < end,

@@ -7,9 +7,10 @@
 INSERT INTO settle_rows (version, step, rejoined, site, conversion_time, conversion_seq, conversion_node, event_type, limited,
     goal, order_id, basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing,
     affiliate, offer, repeat_of, found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency,
-    known_time, proof)
+    known_time, proof, voices, own_key)
 WITH
     toDate(0) AS no_day,
+    toDateTime64('2200-01-01 00:00:00', 3, 'UTC') AS for_ever,
     'Tuple(seen UInt8, time DateTime64(3, \'UTC\'), seq UInt32, node UInt32, window_ms Int64, channel String, campaign String, ad String,
         creative String, placement String, link String, mailing String, affiliate String, offer String)' AS click_type,
     settling AS (SELECT * FROM settle_conversions WHERE version = {version:UInt64}),
@@ -77,40 +78,48 @@ WITH
             if(visitor_basis = 'daily_hash', toUInt64(visitor), day_hash) AS hash
         FROM found_clicks
     ),
-    -- Where each click's trails end. Two visitors on one trail, and it leads nowhere: a day's hash that they share says nothing.
+    -- Where each click's trails end. Two visitors on one trail, and it leads nowhere: a day's hash that they share says nothing. For
+    -- payouts it matters since when (`holds_until`): what was locked before the second one came stays.
     ends AS (
         SELECT site, trail, click, wants_affiliate,
             if(trail.1 = 1, 0, click.window_ms) AS window_ms,
-            if(trail.1 = 1, toDateTime64(0, 3, 'UTC'), click.time) AS since
+            if(trail.1 = 1, toDateTime64(0, 3, 'UTC'), click.time) AS since, holds_until
         FROM (
-            SELECT site, trail,
-                CAST((1, event_time, id_seq, id_node, if(offer_number = 0, {window_ms:Int64}, offer_window_ms),
-                    channel, campaign, ad, creative, placement, link, mailing, affiliate, offer), click_type) AS click,
-                min(visitor) OVER (PARTITION BY site, trail) AS one, max(visitor) OVER (PARTITION BY site, trail) AS other
+            SELECT site, trail, click, is_one,
+                if(is_one, for_ever, minIf(known, visitor != first_visitor) OVER (PARTITION BY site, trail)) AS holds_until
             FROM (
-                SELECT *, arrayJoin(arrayFilter(way -> way.2 != 0, arrayConcat([
-                    (1, id, no_day),
-                    (2, if(touches, cookie, 0), no_day),
-                    (3, if(touches, toUInt128(hash), 0), toDate(event_time))],
-                    if(affiliate = '', [], arrayDistinct(arrayMap(
-                        told -> (5, reinterpretAsUInt128(substring(SHA256(told), 1, 16)), no_day),
-                        arrayFilter(told -> told != '', arrayPushBack(mapValues(click_ids), external_click_id)))))))) AS trail
-                FROM clicks
-            ) AS traced
-            LEFT JOIN offers ON traced.offer = offers.offer_name
+                SELECT site, trail, visitor, event_time + toIntervalMillisecond(received_lag_ms) AS known,
+                    CAST((1, event_time, id_seq, id_node, if(offer_number = 0, {window_ms:Int64}, offer_window_ms),
+                        channel, campaign, ad, creative, placement, link, mailing, affiliate, offer), click_type) AS click,
+                    min(visitor) OVER (PARTITION BY site, trail) = max(visitor) OVER (PARTITION BY site, trail) AS is_one,
+                    argMin(visitor, (known, visitor)) OVER (PARTITION BY site, trail) AS first_visitor
+                FROM (
+                    SELECT *, arrayJoin(arrayFilter(way -> way.2 != 0, arrayConcat([
+                        (1, id, no_day),
+                        (2, if(touches, cookie, 0), no_day),
+                        (3, if(touches, toUInt128(hash), 0), toDate(event_time))],
+                        if(affiliate = '', [], arrayDistinct(arrayMap(
+                            told -> (5, reinterpretAsUInt128(substring(SHA256(told), 1, 16)), no_day),
+                            arrayFilter(told -> told != '', arrayPushBack(mapValues(click_ids), external_click_id)))))))) AS trail
+                    FROM clicks
+                ) AS traced
+                LEFT JOIN offers ON traced.offer = offers.offer_name
+            )
         )
         ARRAY JOIN [0, 1] AS wants_affiliate
-        WHERE one = other AND (wants_affiliate = 0 OR trail.1 = 1 OR click.affiliate != '')
+        WHERE (wants_affiliate = 1 OR is_one) AND (wants_affiliate = 0 OR trail.1 = 1 OR click.affiliate != '')
     ),
     last_clicks AS (
         SELECT site, trail.1 AS way, trail.2 AS key, trail.3 AS day, wants_affiliate, window_ms, since,
-            argMax(click, (click.time, click.seq, click.node)) AS click
+            argMax(click, (click.time, click.seq, click.node)) AS click, any(holds_until) AS holds_until
         FROM ends
         GROUP BY site, trail, wants_affiliate, window_ms, since
     ),
     -- Each conversion's trails, with what its signed click id says by itself, should the click's row not be there.
     asked AS (
         SELECT *, trail.1 AS way, trail.2 AS key, trail.3 AS day, arrayJoin([0, 1]) AS wants_affiliate,
+            -- A claim to have happened later than it was told finds no click that came in between: it earns nothing.
+            if(wants_affiliate, least(event_time, known_time), event_time) AS asked_time,
             arrayJoin(if(way IN (0, 1, 6), [toInt64(0)], {windows_ms:Array(Int64)})) AS window_ms
         FROM (
             SELECT *,
@@ -141,11 +150,13 @@ WITH
             transform(way, [1, 5, 6, 2, 3], [5, 4, 3, 2, 1], 0) AS strength,
             toUnixTimestamp64Milli(event_time) - toUnixTimestamp64Milli(click.time) AS age_ms,
             (click.seen OR (way = 1 AND same_site) OR way = 6) AND age_ms >= 0 AND age_ms <= click.window_ms AS reaches,
-            reaches AND click.affiliate != '' AND (way != 1 OR click.offer != '') AS reaches_affiliate
+            if(last_clicks.click.seen, last_clicks.holds_until, for_ever) AS holds_until,
+            holds_until <= known_time AS is_shared,
+            reaches AND click.affiliate != '' AND (way != 1 OR click.offer != '') AND NOT is_shared AS reaches_affiliate
         FROM asked ASOF LEFT JOIN last_clicks
           ON asked.site = last_clicks.site AND asked.way = last_clicks.way AND asked.key = last_clicks.key AND asked.day = last_clicks.day
          AND asked.wants_affiliate = last_clicks.wants_affiliate AND asked.window_ms = last_clicks.window_ms
-         AND asked.event_time >= last_clicks.since
+         AND asked.asked_time >= last_clicks.since
     ),
     -- Leads that the same submission came shortly before. What was judged differently is never a repeat: a machine's must not
     -- hide a person's.
@@ -174,27 +185,39 @@ WITH
             any(amount) AS claimed_amount, any(currency) AS claimed_currency,
             any(known_time) AS known_time,
             argMaxIf((way, click), (strength, click.time, click.seq, click.node), reaches AND wants_affiliate = 0 AND way != 6) AS last,
-            argMaxIf((way, click), (strength, click.time, click.seq, click.node), reaches_affiliate AND wants_affiliate = 1) AS paid,
+            arrayReverseSort(one -> (one.1, one.2, one.3, one.4), groupUniqArrayIf(
+                (strength, click.time, click.seq, click.node, way, toString(click.affiliate), toString(click.offer), holds_until),
+                reaches_affiliate AND wants_affiliate = 1)) AS found_voices,
+            -- Of each way the last click.
+            arrayMap(one -> (toInt8(one.5), one.6, one.7, one.2, one.3, one.4, one.8), arrayFilter(
+                (one, place) -> indexOf(arrayMap(other -> other.5, found_voices), one.5) = place,
+                found_voices, arrayEnumerate(found_voices))) AS voices,
             -- All that was considered, the strongest first, each with what was found of it.
             arrayMap(one -> one.2, arrayReverseSort(one -> one.1, groupUniqArrayIf(
                 ((strength, click.time, click.seq), (
                     transform(way, [1, 5, 6, 2, 3], ['click_id', 'network_click_id', 'coupon', 'last_affiliate_click_cookie',
                         'last_affiliate_click_daily_hash'], ''),
                     toString(click.affiliate), toString(click.offer), click.time,
-                    multiIf(reaches_affiliate, 'counts', way = 1 AND NOT click.seen AND NOT same_site, 'of another site',
+                    multiIf(reaches_affiliate AND holds_until = for_ever, 'counts', reaches_affiliate, 'counts until another visitor had it',
+                        reaches AND is_shared, 'of several visitors', way = 1 AND NOT click.seen AND NOT same_site, 'of another site',
                         age_ms < 0, 'after the conversion', age_ms > click.window_ms, 'outside the window', 'no offer'))),
                 wants_affiliate = 1 AND (click.seen OR way IN (1, 6)) AND click.affiliate != ''))) AS proof
         FROM candidates
         GROUP BY site, event_time, id_seq, id_node
     )
-SELECT {version:UInt64}, 'joined', 1, site, event_time, id_seq, id_node, event_type, limited, goal, order_id,
+SELECT {version:UInt64}, 'joined', 1, site, event_time, id_seq, id_node, event_type, limited, goal,
+    if(group_key = '', order_id, group_key),
     last.1, click.seen, click.time, click.seq, click.node, click.channel, click.campaign, click.ad, click.creative, click.placement,
     click.link, click.mailing, click.affiliate, click.offer,
     if((site, event_time, id_seq, id_node) IN (SELECT site, event_time, id_seq, id_node FROM repeated), 'submission', 'none'),
-    paid.1, payee.affiliate, payee.offer, payee.time, payee.seq, payee.node,
+    payee.1, payee.2, payee.3, payee.4, payee.5, payee.6,
     -- What only a browser claims is worth what the offer says.
     if(limited = 1 AND offer_has_amount, offer_amount, claimed_amount),
     if(limited = 1 AND offer_has_amount, offer_currency, claimed_currency),
-    known_time, proof
-FROM (SELECT *, last.2 AS click, paid.2 AS payee, payee.offer AS payee_offer FROM joined) AS found
+    known_time, proof, voices, if(group_key = '' OR limited = 1, '', order_id)
+FROM (SELECT *, last.2 AS click, voices[1] AS payee, payee.3 AS payee_offer FROM joined) AS found
 LEFT JOIN offers ON found.payee_offer = offers.offer_name
+LEFT JOIN (
+    SELECT site AS group_site, conversion_time, conversion_seq, conversion_node, group_key FROM settle_groups WHERE version = {version:UInt64}
+) AS groups ON found.site = groups.group_site AND found.event_time = groups.conversion_time
+    AND found.id_seq = groups.conversion_seq AND found.id_node = groups.conversion_node

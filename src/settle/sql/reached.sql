@@ -1,21 +1,12 @@
--- Older conversions that a new click can reach. {new_rows}: see look.sql.
+-- Older conversions that a new click can reach. {new_rows}: see look.sql; the columns: see picked.sql.
 --
 -- A conversion that is stored but not yet in a settled range waits for its own range.
-INSERT INTO settle_conversions (version, site, event_type, event_time, id_seq, id_node, visitor, day_hash,
-    parent_click, parent_link, parent_offer, parent_affiliate, limited, amount, currency, goal, order_id, submission_key,
-    known_time, coupon, network_click)
+INSERT INTO settle_conversions ({columns})
 WITH
     fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC') AS first_click,
     fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC') AS last_click,
     greatest(last_click + toIntervalMillisecond({window_ms_max:Int64}), toStartOfDay(last_click) + toIntervalDay(1)) AS last_reach
-SELECT {version:UInt64}, site, event_type, event_time, id_seq, id_node,
-    if(visitor_basis = 'cookie', visitor, 0),
-    if(visitor_basis = 'daily_hash', toUInt64(visitor), day_hash),
-    parent_click, parent_link, parent_offer, parent_affiliate,
-    multiIf(event_type = 'lead', 0, source_kind = 'pixel', 1, source_kind = 's2s', 2, 0), amount, currency, goal,
-    if(source_kind = 's2s', transaction_key, order_id), if(event_type = 'lead', submission_key, 0),
-    event_time + toIntervalMillisecond(received_lag_ms), upperUTF8(coupon),
-    if(external_click_id = '', 0, reinterpretAsUInt128(substring(SHA256(external_click_id), 1, 16)))
+SELECT {picked}
 FROM conversions
 WHERE event_time >= toStartOfDay(first_click) AND event_time <= last_reach AND NOT ({new_rows})
   AND arrayExists((epoch, part, end) -> log_epoch = epoch AND log_partition = part AND log_offset < end,

@@ -4,11 +4,12 @@
 INSERT INTO settle_rows (version, step, rejoined, site, conversion_time, conversion_seq, conversion_node, event_type, limited,
     goal, order_id, basis, click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing,
     affiliate, offer, repeat_of, found_by, payee, payee_offer, payee_click_time, payee_click_seq, payee_click_node, amount, currency,
-    known_time, proof)
+    known_time, proof, voices, own_key)
 WITH paid AS (
     SELECT site, conversion_time, conversion_seq, conversion_node, own.1 AS paid_by, own.2 AS paid_affiliate,
         own.3 AS paid_offer, own.4 AS paid_time, own.5 AS paid_seq, own.6 AS paid_node,
-        amount AS paid_amount, currency AS paid_currency, payout_attribution.known_time AS paid_known, payout_attribution.proof AS paid_proof
+        amount AS paid_amount, currency AS paid_currency, payout_attribution.known_time AS paid_known, payout_attribution.proof AS paid_proof,
+        payout_attribution.voices AS paid_voices
     FROM payout_attribution FINAL
     WHERE (site, conversion_time, conversion_seq, conversion_node) IN (
         SELECT site, conversion_time, conversion_seq, conversion_node
@@ -23,11 +24,12 @@ SELECT {version:UInt64}, 'ready', is_mine, site, conversion_time, conversion_seq
     if(is_mine, toInt8(found_by), paid_by), if(is_mine, payee, paid_affiliate), if(is_mine, payee_offer, paid_offer),
     if(is_mine, payee_click_time, paid_time), if(is_mine, payee_click_seq, paid_seq), if(is_mine, payee_click_node, paid_node),
     if(is_mine, amount, paid_amount), if(is_mine, currency, paid_currency),
-    if(is_mine, known_time, paid_known), if(is_mine, proof, paid_proof)
+    if(is_mine, known_time, paid_known), if(is_mine, proof, paid_proof),
+    if(is_mine, voices, paid_voices), own_key
 FROM (
     SELECT *,
         step = 'joined' AS is_mine,
-        (conversion_time, conversion_seq, conversion_node) AS member,
+        (limited = 1, known_time, conversion_time, conversion_seq, conversion_node) AS member,
         limited = 1 AND click_time != toDateTime64(0, 3, 'UTC') AS has_click,
         limited AND order_id != '' AS has_order,
         max(step != 'other') OVER by_click AS click_touched,
@@ -39,7 +41,7 @@ FROM (
     WHERE version = {version:UInt64} AND step != 'ready'
     WINDOW
         by_click AS (PARTITION BY has_click, site, goal, click_time, click_seq, click_node),
-        by_order AS (PARTITION BY has_order, site, goal, order_id)
+        by_order AS (PARTITION BY has_order, site, order_id)
 ) AS placed
 LEFT JOIN paid USING (site, conversion_time, conversion_seq, conversion_node)
 WHERE step != 'before'

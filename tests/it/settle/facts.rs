@@ -72,7 +72,7 @@ impl Click {
         Named {
             id: self.id().as_u128(),
             link: number(&["ad-link", "club-link"], self.link),
-            offer: number(&["spring", "summer", "share", "steps", "capped"], self.offer),
+            offer: number(&["spring", "summer", "share", "steps", "capped", "lasting"], self.offer),
             affiliate: number(&["blogger", "dealsite"], self.affiliate),
         }
     }
@@ -111,6 +111,10 @@ pub struct Conversion {
     pub currency: &'static str,
     /// How much later than it happened an edge took it.
     pub lag: i64,
+    /// True for a message of the shop's own server.
+    pub by_api: bool,
+    /// The offer that it names.
+    pub said_offer: &'static str,
 }
 
 /// What a server's message says.
@@ -208,7 +212,8 @@ pub fn conversion_row(conversion: &Conversion) -> Value {
     let mut row = plain_row(conversion);
     if let Some(told) = conversion.told {
         let more = json!({
-            "source_kind": "s2s", "transaction_key": told.transaction, "transaction_id": told.transaction,
+            "source_kind": "s2s", "source_profile": if conversion.by_api { "v1/key" } else { "network" },
+            "transaction_key": if conversion.by_api { format!("api\u{1f}\u{1f}\u{1f}{}", told.transaction) } else { told.transaction.to_owned() }, "transaction_id": told.transaction,
             "status": told.status, "duplicate_mode": told.mode, "has_amount": u8::from(told.amount.is_some()),
             "amount": told.amount.unwrap_or(0).to_string(), "currency": match (told.amount, conversion.currency) { (None, _) => "", (_, "") => "EUR", (_, other) => other },
             "traffic_class": if told.status == "test" { "test" } else { "human" },
@@ -226,7 +231,7 @@ fn plain_row(conversion: &Conversion) -> Value {
         "day_hash": conversion.hash, "parent_click": conversion.named.id.to_string(), "parent_link": conversion.named.link,
         "parent_offer": conversion.named.offer, "parent_affiliate": conversion.named.affiliate,
         "amount": if conversion.is_lead() { "0" } else { "12.50" }, "currency": if conversion.is_lead() { "" } else { "CHF" },
-        "order_id": conversion.order, "goal": conversion.goal, "submission_key": conversion.submission,
+        "offer": conversion.said_offer, "order_id": conversion.order, "goal": conversion.goal, "submission_key": conversion.submission,
         "traffic_class": if conversion.class.is_empty() { "human" } else { conversion.class },
     })
 }

@@ -40,24 +40,24 @@ fn words(line: &Line) -> String {
         .join(" ")
 }
 
-async fn told(world: &mut World, facts: Vec<Fact>) -> Vec<String> {
+pub(super) async fn told(world: &mut World, facts: Vec<Fact>) -> Vec<String> {
     world.store(facts).await;
     world.settle().await;
     ledger(world).await.iter().map(words).collect()
 }
 
-fn noon() -> i64 {
+pub(super) fn noon() -> i64 {
     yesterday() + 12 * HOUR
 }
 
 /// A click of the cookie 1, `hours` before noon.
-fn visit(seq: u32, hours: i64, affiliate: &'static str, offer: &'static str) -> Click {
+pub(super) fn visit(seq: u32, hours: i64, affiliate: &'static str, offer: &'static str) -> Click {
     let click = affiliate_click(seq, noon() - hours * HOUR, affiliate, offer);
     Click { who: Who::Cookie(1), ..click }
 }
 
 /// A message of the transaction about the cookie 1, `minutes` after noon.
-fn report(
+pub(super) fn report(
     seq: u32,
     minutes: i64,
     transaction: &'static str,

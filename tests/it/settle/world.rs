@@ -89,6 +89,13 @@ payout = "5.00"
 currency = "EUR"
 payout_cap_day = 2
 lock_after_days = 1
+[[offer]]
+number = 6
+name = "lasting"
+site = "shop"
+destination = "http://shop.example/"
+payout_percent = "10"
+lock_after_days = 1
 "#;
 
 /// What settling made of a conversion, from both tables.
