@@ -47,7 +47,7 @@ pub enum Command {
     /// Make or check the tables.
     #[command(subcommand)]
     Schema(SchemaCommand),
-    /// Answer a question: ads, affiliates, leads.
+    /// Answer a question: ads, affiliates, offers, conversions, leads, postbacks, fraud, refusals.
     Report(ReportArguments),
     /// Compare a network's own report with what we have, row by row.
     Reconcile(ReconcileArguments),

@@ -307,7 +307,8 @@ async fn stories_through_the_doors_end_in_the_ledgers_that_were_worked_out_by_ha
 
     let stories: Vec<(&str, Vec<&str>)> =
         OFFERS.iter().map(|(offer, _)| (*offer, tell(&doors, offer))).collect();
-    let rows = "SELECT count() FROM payout_attribution FINAL WHERE site = 'shop'";
+    // Written last.
+    let rows = "SELECT count() FROM conversion_clicks FINAL WHERE site = 'shop'";
     expect_number(client, rows, MESSAGES).await;
     let mut wrong = Vec::new();
     for (offer, expected) in &stories {
@@ -419,7 +420,7 @@ async fn reports(installation: &Installation, doors: &Doors<'_>) {
     let offers = installation.says(&["report", "offers", "--format", "csv"]);
     let cap = offers.lines().find(|line| line.starts_with("cap,")).unwrap();
     assert!(cap.starts_with("cap,1,0,4,"), "{offers}");
-    let table = installation.says(&["report", "offers"]);
+    let table = installation.says(&["report", "offers", "--format", "table"]);
     assert!(table.contains("cap") && table.contains("total"), "{table}");
     let affiliates = installation.says(&["report", "affiliates", "--format", "csv"]);
     let rivals = affiliates.lines().find(|line| line.starts_with("dealsite,rivals,")).unwrap();
@@ -430,8 +431,8 @@ async fn reports(installation: &Installation, doors: &Doors<'_>) {
         ("/api/report/conversions?format=csv&limit=100", "D-1"),
         ("/api/report/offers?format=csv", "cap,1,0,4,"),
         ("/api/report/conversions?format=json", "\"history\""),
-        ("/?report=conversions", "refund"),
-        ("/?report=offers", "cap"),
+        ("/", "<td>refund</td>"),
+        ("/", "<th scope=\"row\">cap</th>"),
     ] {
         let ask = || doors.installation.ask_app("GET", path, &bearer, "");
         wait_for("the key to be admitted", super::SOON, || ask().status != 401).await;

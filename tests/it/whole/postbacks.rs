@@ -50,7 +50,7 @@ async fn a_networks_messages_are_reported_judged_and_reconciled() {
     let looked_up = installation.get(&looked_up, "Accept: application/json\r\n").text();
     assert!(looked_up.contains("postback_incomplete"), "{looked_up}");
 
-    expect_number(client, "SELECT count() FROM payout_attribution FINAL", 4).await;
+    expect_number(client, "SELECT count() FROM conversion_clicks FINAL", 4).await;
     expect_number(client, "SELECT sum(count) FROM refusals FINAL WHERE door = 'postback'", 1).await;
     let csv = said(&installation, &["report", "postbacks", "--format", "csv"], 0);
     let line = |begin: &str| {
