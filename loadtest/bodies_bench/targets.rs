@@ -253,6 +253,7 @@ fn postback() -> Target {
                     query,
                     content_type,
                     body: body.as_bytes(),
+                    signed: body.as_bytes(),
                     header: &|_| None,
                     client: std::net::IpAddr::from([203, 0, 113, 9]),
                     now_ms: NOW_MS,

@@ -10,8 +10,9 @@ fn pixel(seq: u32, seconds: i64, order: &'static str) -> Conversion {
 }
 
 /// A message of somebody's server, who knows no browser.
-fn server(conversion: Conversion) -> Conversion {
-    Conversion { who: Who::Nobody, ..conversion }
+fn server(mut conversion: Conversion) -> Conversion {
+    conversion.who = Who::Nobody;
+    conversion
 }
 
 fn api(conversion: Conversion) -> Conversion {

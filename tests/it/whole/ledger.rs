@@ -86,7 +86,7 @@ impl Doors<'_> {
         self.installation.ask_app("POST", "/v1/events", &headers, &events.to_string())
     }
 
-    fn event(&self, event: Value) {
+    fn event(&self, event: &Value) {
         let reply = self.events(&json!([event]));
         assert_eq!(reply.status, 200, "{}", reply.text());
         assert!(reply.text().contains("\"accepted\":1"), "{}", reply.text());
@@ -145,7 +145,7 @@ fn tell(doors: &Doors<'_>, offer: &str) -> Vec<&'static str> {
         }
         "coupon" => {
             let (_, cookie) = doors.click("dealsite", offer, "", "");
-            doors.event(json!({"type": "purchase", "site": "shop", "order_id": "C-1", "amount": "40", "currency": "EUR",
+            doors.event(&json!({"type": "purchase", "site": "shop", "order_id": "C-1", "amount": "40", "currency": "EUR",
                 "coupon": "blog10", "status": "pending"}));
             doors.pixel("site=shop&goal=sale&order=C-1&amount=40&currency=EUR", &cookie);
             vec!["blogger coupon provisional pending 40 5 EUR percent 0"]
@@ -233,7 +233,7 @@ fn tell(doors: &Doors<'_>, offer: &str) -> Vec<&'static str> {
         }
         "doors" => {
             // The shop's server is quicker than the browser, and knows no click; the network says the same at night.
-            doors.event(json!({"type": "purchase", "site": "shop", "order_id": "D-1", "amount": "40", "currency": "EUR"}));
+            doors.event(&json!({"type": "purchase", "site": "shop", "order_id": "D-1", "amount": "40", "currency": "EUR"}));
             doors.pixel("site=shop&goal=sale&order=D-1&amount=41&currency=EUR", &cookie);
             doors.postback(
                 offer,
