@@ -134,12 +134,18 @@ fn answer_in(buffer: &[u8]) -> Option<(u16, usize)> {
 }
 
 /// Memory of a process.
-struct Memory {
-    resident_kb: u64,
-    peak_kb: u64,
+pub struct Memory {
+    /// What it holds.
+    pub resident_kb: u64,
+    /// The most that it ever held.
+    pub peak_kb: u64,
 }
 
-fn memory(pid: u32) -> anyhow::Result<Memory> {
+/// Memory of process `pid`.
+///
+/// # Errors
+/// When there is no such process.
+pub fn memory(pid: u32) -> anyhow::Result<Memory> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("reading {path}; is it the right --pid?"))?;

@@ -21,6 +21,7 @@ mod lane;
 mod mix;
 mod options;
 mod outcome;
+mod overload;
 mod processor_time;
 mod queryable;
 mod queue;
@@ -72,6 +73,9 @@ fn work(command: Command) -> anyhow::Result<bool> {
     if let Command::Faults(options) = command {
         return faults::faults(options);
     }
+    if let Command::Overload(options) = command {
+        return overload::overload(options);
+    }
     // One thread: the rest of the machine belongs to the service.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
@@ -81,7 +85,7 @@ fn work(command: Command) -> anyhow::Result<bool> {
             Command::Compare(options) => compare::compare(options).await,
             Command::Queryable(options) => queryable::queryable(options).await,
             Command::Flood(options) => flood::flood(options).await,
-            Command::Bare(_) | Command::Faults(_) => {
+            Command::Bare(_) | Command::Faults(_) | Command::Overload(_) => {
                 unreachable!("they have runtimes of their own")
             }
         }

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::faults::FaultsOptions;
 use crate::generator::Load;
 use crate::mix::{Kind, Mix};
+use crate::overload::OverloadOptions;
 use crate::site::{SiteError, read_small};
 use crate::target::Target;
 use crate::warehouse::{Patience, Warehouse};
@@ -39,6 +40,8 @@ pub enum Command {
     Flood(FloodOptions),
     /// Kill, hang, wipe and fill a whole installation under load, and reconcile after each
     Faults(FaultsOptions),
+    /// Ten times of what the edge can do for a while, with thousands of slow clients: how does it do, and is anything lost?
+    Overload(OverloadOptions),
 }
 
 /// Where the load goes, and what is asked.

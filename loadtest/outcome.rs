@@ -79,6 +79,8 @@ pub struct Answer {
     pub status: u16,
     /// The event's id, when the edge says that it is durable.
     pub receipt: Option<Uuid>,
+    /// Whether it says when to come again.
+    pub retry_after: bool,
 }
 
 impl Answer {
@@ -91,12 +93,17 @@ impl Answer {
             None => None,
             Some(bytes) => Some(id_in_receipt(bytes).ok_or(Trouble::BadReceipt)?),
         };
-        Ok(Self { status: response.status, receipt })
+        Ok(Self { status: response.status, receipt, retry_after: response.retry_after })
     }
 
     /// Whether the edge took the request.
     pub fn accepted(self) -> bool {
         self.status < 400
+    }
+
+    /// Whether it sends away somebody who may come again, without saying when.
+    pub fn is_mute(self) -> bool {
+        matches!(self.status, 429 | 503) && !self.retry_after
     }
 }
 
@@ -149,7 +156,7 @@ mod tests {
     #[test]
     fn only_a_receipt_on_an_accepted_request_is_durable() {
         let id = Uuid::from_u128(7);
-        let answer = |status, receipt| Ok(Answer { status, receipt });
+        let answer = |status, receipt| Ok(Answer { status, receipt, retry_after: false });
         assert_eq!(outcome(answer(302, Some(id))), Outcome::Durable(id));
         assert_eq!(outcome(answer(302, None)), Outcome::Unconfirmed);
         for refusal in [400, 404, 429, 500, 503] {

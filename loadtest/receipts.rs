@@ -270,10 +270,11 @@ mod tests {
         let path = folder.path().join("receipts");
         let mut writer = ReceiptsWriter::create(&path, "run", 6, 1234).unwrap();
         let id = Uuid::from_u128(99);
-        writer.note(&finished(3, Ok(Answer { status: 302, receipt: Some(id) })));
+        writer
+            .note(&finished(3, Ok(Answer { status: 302, receipt: Some(id), retry_after: false })));
         writer.flush().unwrap();
-        writer.note(&finished(0, Ok(Answer { status: 200, receipt: None })));
-        writer.note(&finished(1, Ok(Answer { status: 429, receipt: None })));
+        writer.note(&finished(0, Ok(Answer { status: 200, receipt: None, retry_after: false })));
+        writer.note(&finished(1, Ok(Answer { status: 429, receipt: None, retry_after: false })));
         writer.note(&finished(2, Err(Trouble::TimedOut)));
         writer.note(&finished(4, Err(Trouble::Unsent)));
         writer.finish(5).unwrap();

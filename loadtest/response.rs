@@ -1,5 +1,5 @@
 //! One HTTP/1.1 answer. In: bytes as they come from a socket, cut anywhere. Out: the status and the
-//! four headers that matter here; the body is counted off and thrown away. Refuses heads over 16 KiB,
+//! five headers that matter here; the body is counted off and thrown away. Refuses heads over 16 KiB,
 //! lines that are no HTTP and lengths that are no numbers: the connection is then of no further use.
 
 use std::borrow::Cow;
@@ -18,6 +18,8 @@ pub struct Response {
     pub receipt: Option<Vec<u8>>,
     /// The bytes of `Location`.
     pub location: Option<Vec<u8>>,
+    /// Whether there is a `Retry-After`.
+    pub retry_after: bool,
 }
 
 /// Why bytes are not an answer.
@@ -188,6 +190,8 @@ impl ResponseReader {
             self.response.receipt = Some(value.to_vec());
         } else if name.eq_ignore_ascii_case(b"location") {
             self.response.location = Some(value.to_vec());
+        } else if name.eq_ignore_ascii_case(b"retry-after") {
+            self.response.retry_after = true;
         }
         Ok(())
     }

@@ -84,6 +84,7 @@ impl KindTally {
 pub struct Tally {
     kinds: BTreeMap<Kind, KindTally>,
     refusals: BTreeMap<u16, u64>,
+    mute: u64,
     troubles: BTreeMap<Trouble, u64>,
 }
 
@@ -94,6 +95,7 @@ impl Tally {
         match finished.result {
             Ok(answer) if !answer.accepted() => {
                 *self.refusals.entry(answer.status).or_default() += 1;
+                self.mute += u64::from(answer.is_mute());
             }
             Ok(_) => {}
             Err(trouble) => *self.troubles.entry(trouble).or_default() += 1,
@@ -112,6 +114,21 @@ impl Tally {
     pub fn without_receipt(&self) -> u64 {
         let must = self.kinds.iter().filter(|(kind, _)| !kind.may_be_unconfirmed());
         must.map(|(_, tally)| tally.unconfirmed).sum()
+    }
+
+    /// Answers of 429 and 503 that do not say when to come again.
+    pub fn mute(&self) -> u64 {
+        self.mute
+    }
+
+    /// Refusals by status.
+    pub fn refusals(&self) -> &BTreeMap<u16, u64> {
+        &self.refusals
+    }
+
+    /// The figures of one kind.
+    pub fn of(&self, kind: Kind) -> KindTally {
+        self.kinds.get(&kind).cloned().unwrap_or_default()
     }
 
     /// The table, and below it why requests were refused or have no answer.
@@ -184,7 +201,7 @@ mod tests {
     fn each_end_is_counted_once_and_only_accepted_ones_have_a_latency() {
         let mut tally = Tally::default();
         let id = Some(Uuid::from_u128(1));
-        let answer = |status, receipt| Ok(Answer { status, receipt });
+        let answer = |status, receipt| Ok(Answer { status, receipt, retry_after: status == 503 });
         tally.count(&finished(Kind::Click, 4, answer(302, id)));
         tally.count(&finished(Kind::Click, 6, answer(302, None)));
         tally.count(&finished(Kind::Form, 2, answer(200, None)));
@@ -196,6 +213,8 @@ mod tests {
         assert_eq!((total.unconfirmed, total.refused, total.unknown, total.unsent), (2, 1, 1, 1));
         assert_eq!(total.by_class, [1, 2, 0, 1]);
         assert_eq!((total.latency.count(), total.latency.max_ms()), (3, Some(6.0)));
+        tally.count(&finished(Kind::Form, 2, answer(429, None)));
+        assert_eq!((tally.mute(), tally.refusals()[&429]), (1, 1), "429 without Retry-After");
         assert_eq!(tally.without_receipt(), 1, "a click may go unconfirmed, a form may not");
         let text = tally.text();
         assert!(text.contains("answered 503: 1\n"), "{text}");

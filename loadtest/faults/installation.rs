@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::faults::clock::Clock;
 use crate::faults::env;
 use crate::faults::env::broker::Broker;
 use crate::faults::options::Home;
@@ -79,6 +80,10 @@ pub enum Special {
     SmallSpill,
     /// Wires between the processes.
     Wires,
+    /// Three brokers, of which two must have a record before it is answered.
+    ThreeBrokers,
+    /// A clock that can jump.
+    Clock,
 }
 
 /// A running installation.
@@ -87,6 +92,10 @@ pub struct Installation {
     pub shape: Shape,
     /// The broker, with Kafka as home.
     pub broker: Option<Broker>,
+    /// Further brokers of its cluster.
+    pub fellows: Vec<Broker>,
+    /// The clock of all parts, when it can jump.
+    pub clock: Option<Clock>,
     /// The file system of journal or engine, when it is small.
     pub disk: Option<Tmpfs>,
     /// The network, when it can be cut.
@@ -104,12 +113,18 @@ impl Installation {
     pub async fn start(shape: Shape) -> anyhow::Result<Self> {
         let folder = env::folder("installation");
         let mut wires = Wires::default();
-        let broker = match (shape.home, shape.special) {
+        let mut brokers = match (shape.home, shape.special) {
             (Home::Kafka, Special::Wires) => {
-                Some(Broker::with_doors(wires.lay_to_broker(env::free_port).await?).await)
+                vec![Broker::with_doors(wires.lay_to_broker(env::free_port).await?).await]
             }
-            (Home::Kafka, _) => Some(Broker::own().await),
-            (Home::Disk, _) => None,
+            (Home::Kafka, Special::ThreeBrokers) => Broker::cluster(3).await,
+            (Home::Kafka, _) => vec![Broker::own().await],
+            (Home::Disk, _) => Vec::new(),
+        }
+        .into_iter();
+        let clock = match shape.special {
+            Special::Clock => Some(Clock::in_folder(&folder)?),
+            _ => None,
         };
         let parts = [Part::Edge, Part::Consumer, Part::SecondConsumer, Part::Settle, Part::Up];
         let mut installation = Self {
@@ -121,7 +136,9 @@ impl Installation {
             disk: None,
             wires,
             shape,
-            broker,
+            broker: brokers.next(),
+            fellows: brokers.collect(),
+            clock,
             folder,
         };
         installation.environment = installation.make_environment()?;
@@ -179,11 +196,18 @@ impl Installation {
         if self.shape.special == Special::SmallSpill {
             pairs.push(("JOURNAL__BYTES_MAX".to_owned(), (40 << 20).to_string()));
         }
-        if let Some(broker) = &self.broker {
+        let brokers: Vec<String> = self.brokers().map(Broker::address).collect();
+        if !brokers.is_empty() {
             pairs.push(("LOG__HOME".to_owned(), "kafka".to_owned()));
-            pairs.push(("KAFKA__BROKERS".to_owned(), broker.address()));
+            pairs.push(("KAFKA__BROKERS".to_owned(), brokers.join(",")));
+            pairs.push(("KAFKA__REPLICATION".to_owned(), brokers.len().to_string()));
         }
         Ok(pairs.into_iter().map(|(key, value)| (format!("LEADTRAIL_{key}"), value)).collect())
+    }
+
+    /// All brokers.
+    pub fn brokers(&self) -> impl Iterator<Item = &Broker> {
+        self.broker.iter().chain(&self.fellows)
     }
 
     /// The folder that holds everything; worth keeping when something is wrong.
@@ -210,6 +234,22 @@ impl Installation {
         format!("http://127.0.0.1:{}", self.edge_port)
     }
 
+    /// The edge's port.
+    pub fn edge_port(&self) -> u16 {
+        self.edge_port
+    }
+
+    /// The port of a part's ops listener.
+    pub fn ops_port(&self, part: Part) -> u16 {
+        self.ops_ports[&part]
+    }
+
+    /// The process of a part.
+    pub fn pid(&self, part: Part) -> anyhow::Result<u32> {
+        let process = self.parts.get(&part).with_context(|| format!("{part:?} does not run"))?;
+        Ok(u32::try_from(process.pid().as_raw_nonzero().get())?)
+    }
+
     /// How to reach the warehouse.
     pub fn access(&self) -> anyhow::Result<Access> {
         Ok(read_access(&self.data().join("engine"))?)
@@ -234,13 +274,16 @@ impl Installation {
         Ok(Engine::start(settings).await?)
     }
 
-    /// Runs a command of the program to its end; its answer.
+    /// Runs a command of the program to its end, whatever that is.
+    pub fn run(&self, words: &[&str]) -> anyhow::Result<std::process::Output> {
+        let mut command = std::process::Command::new(&self.shape.program);
+        command.args(words).envs(self.environment.iter().cloned());
+        command.output().with_context(|| format!("cannot start {:?}", self.shape.program))
+    }
+
+    /// Runs a command of the program, which must succeed; its answer.
     pub fn command(&self, words: &[&str]) -> anyhow::Result<String> {
-        let output = std::process::Command::new(&self.shape.program)
-            .args(words)
-            .envs(self.environment.iter().cloned())
-            .output()
-            .with_context(|| format!("cannot start {:?}", self.shape.program))?;
+        let output = self.run(words)?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "leadtrail {}: {}", words.join(" "), said.trim());
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -260,9 +303,35 @@ impl Installation {
             environment.push((key.to_owned(), value));
         }
         environment.extend(self.wired(part)?);
-        let log = self.folder.join(format!("{part:?}.log").to_lowercase());
+        environment.extend(self.clock.iter().flat_map(Clock::environment));
+        let log = self.log(part);
         let process = Process::spawn(&self.shape.program, &[part.command()], &environment, &log)?;
         self.parts.insert(part, process);
+        Ok(())
+    }
+
+    /// Where a part's words go.
+    fn log(&self, part: Part) -> PathBuf {
+        self.folder.join(format!("{part:?}.log").to_lowercase())
+    }
+
+    /// Starts a part that has to refuse: it ends by itself, not well, and says `words`.
+    pub async fn refuses(&mut self, part: Part, words: &str) -> anyhow::Result<()> {
+        let said_before = std::fs::metadata(self.log(part)).map_or(0, |log| log.len());
+        self.start_part(part)?;
+        let mut process = self.take(part)?;
+        let deadline = Instant::now() + READY_MAX;
+        let status = loop {
+            if let Some(status) = process.ended() {
+                break status;
+            }
+            ensure!(Instant::now() < deadline, "{part:?} runs, and should refuse to");
+            tokio::time::sleep(LOOK_EVERY).await;
+        };
+        let said = std::fs::read(self.log(part))?;
+        let said = String::from_utf8_lossy(&said[usize::try_from(said_before)?..]).into_owned();
+        ensure!(!status.success(), "{part:?} ended as if all were well: {said}");
+        ensure!(said.contains(words), "{part:?} ended without a word of {words:?}: {said}");
         Ok(())
     }
 

@@ -7,9 +7,11 @@
 //!        '---- receipts -> reconcile -'-> Verdict -> a line, the log
 //! ```
 
-mod env;
-mod installation;
-mod load;
+pub mod ask;
+mod clock;
+pub mod env;
+pub mod installation;
+pub mod load;
 mod options;
 mod process;
 mod round;

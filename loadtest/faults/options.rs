@@ -17,7 +17,7 @@ pub enum Home {
 }
 
 /// Options of `faults`.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct FaultsOptions {
     /// The program under test
     #[arg(long, default_value = "target/release/leadtrail")]

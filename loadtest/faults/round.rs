@@ -10,13 +10,16 @@ use crate::dice::Dice;
 use crate::faults::installation::Installation;
 use crate::faults::load::{Loaded, load};
 use crate::faults::options::FaultsOptions;
-use crate::faults::scenario::Scenario;
+use crate::faults::scenario::{Excuse, Scenario};
 use crate::faults::tables;
 use crate::faults::verdict::Verdict;
 use crate::receipts::{Ledger, number_in};
 use crate::reconcile::{Fault, Reconciliation};
 use crate::run::write_problems;
 use crate::warehouse::{Patience, Warehouse, reconcile_with};
+
+/// How long the rest is waited for when some events can't come any more.
+const WAIT_FOR_THE_REST: Duration = Duration::from_secs(60);
 
 /// Runs one.
 pub async fn round(
@@ -35,23 +38,25 @@ pub async fn round(
     let edge = installation.edge();
     let loading = load(&edge, options, seconds, dice.next(), &receipts);
     let striking = strike_all(installation, scenario, options, &mut dice, (strikes, slot));
-    let (loaded, lost_before) = tokio::try_join!(loading, striking)?;
+    let (loaded, excuse) = tokio::try_join!(loading, striking)?;
     let healed = Instant::now();
 
     let ledger = Ledger::read(&receipts)?;
     let access = installation.access()?;
     let login = &access.admin;
     let warehouse = Warehouse::new(&access.url, "leadtrail", &login.user, login.password.expose());
-    let patience = Patience {
-        wait: Duration::from_secs(options.wait.into()),
-        quiet: scenario.quiet(options.home),
-    };
+    let mut wait = Duration::from_secs(options.wait.into());
+    if excuse.is_any() {
+        // What the fault destroyed never comes, so all of the wait would pass.
+        wait = wait.min(WAIT_FOR_THE_REST);
+    }
+    let patience = Patience { wait, quiet: scenario.quiet(options.home) };
     let reconciled = reconcile_with(&warehouse, &ledger, patience).await?;
     if !reconciled.problems.is_empty() {
         write_problems(&receipts, &reconciled)?;
     }
     let drained = healed.elapsed().saturating_sub(patience.quiet);
-    let mut verdict = judge(&ledger, &loaded, &reconciled, lost_before);
+    let mut verdict = judge(&ledger, &loaded, &reconciled, excuse);
     verdict.drained = drained;
     if scenario.destroys_the_log() {
         tell_of_gone_logs(installation, &admin).await?;
@@ -81,45 +86,46 @@ async fn tell_of_gone_logs(installation: &Installation, admin: &Client) -> anyho
     Ok(())
 }
 
-/// Strikes once in each slot of the plan; gives the moment before which answered events may be missing.
+/// Strikes once in each slot of the plan; gives which answered events may be missing.
 async fn strike_all(
     installation: &mut Installation,
     scenario: Scenario,
     options: &FaultsOptions,
     dice: &mut Dice,
     (strikes, slot): (u32, Duration),
-) -> anyhow::Result<Option<Instant>> {
+) -> anyhow::Result<Excuse> {
     let started = tokio::time::Instant::now();
-    let mut lost_before = None;
+    let mut excuse = Excuse::default();
     for number in 0..strikes {
         // Between a fifth and three fifths of the slot: there is load before and after. A strike whose healing took longer than
         // its slot is followed by the next at once.
         let moment = 0.2 + 0.4 * (dice.below(1000) as f64 / 1000.0);
         let awake = Duration::from_secs(options.seconds.into()).mul_f64(moment);
         tokio::time::sleep_until(started + slot * number + awake).await;
-        lost_before = scenario.strike(installation, dice, options.hang()).await?.or(lost_before);
+        excuse = excuse.and(scenario.strike(installation, dice, options.hang()).await?);
     }
-    Ok(lost_before)
+    Ok(excuse)
 }
 
-fn judge(
-    ledger: &Ledger,
-    loaded: &Loaded,
-    reconciled: &Reconciliation,
-    lost_before: Option<Instant>,
-) -> Verdict {
+fn judge(ledger: &Ledger, loaded: &Loaded, reconciled: &Reconciliation, excuse: Excuse) -> Verdict {
     let is_wiped = |tag: &str| {
         let number = number_in(&ledger.run, tag);
-        number.zip(lost_before).is_some_and(|(number, moment)| loaded.ended_before(number, moment))
+        number
+            .zip(excuse.before)
+            .is_some_and(|(number, moment)| loaded.ended_before(number, moment))
     };
     let wiped = reconciled.of(Fault::Lost).filter(|problem| is_wiped(&problem.tag)).count();
+    let missing = reconciled.count(Fault::Lost) - wiped;
+    // Records without a receipt (redirects, counts of refusals) may have been spoiled instead.
+    let spoiled = missing.min(usize::try_from(excuse.spoiled).unwrap_or(usize::MAX));
     let total = loaded.tally.total();
     Verdict {
         durable: reconciled.durable,
         stored: reconciled.stored,
         dead: reconciled.dead,
-        lost: reconciled.count(Fault::Lost) - wiped,
+        lost: missing - spoiled,
         wiped,
+        spoiled: (spoiled, excuse.spoiled),
         doubled: reconciled.count(Fault::Doubled),
         unexpected: reconciled.count(Fault::Unexpected),
         mistagged: reconciled.count(Fault::Mistagged),

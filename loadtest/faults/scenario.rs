@@ -1,15 +1,21 @@
 //! The scenarios. In: a name. Out: what is done to an installation under load, and healed again. Refuses nothing itself.
-//! Promises: after [`Scenario::strike`] everything runs that ran before; what it returns is the moment before which answered
-//! events may be missing, because the fault destroyed the only log.
+//! Promises: after [`Scenario::strike`] everything runs that ran before; what it returns says which answered events may be missing,
+//! because the fault destroyed the only log, or a part of it.
 
 mod broker;
+mod brokers;
+mod clock;
 mod commit;
 mod disk;
+mod flipped;
 mod kill;
 mod network;
 mod poison;
+mod refused;
 mod sleep;
+mod spill;
 mod storm;
+mod tokens;
 mod torn;
 mod wipe;
 
@@ -26,6 +32,27 @@ const QUIET: Duration = Duration::from_secs(3);
 
 /// What hangs or is cut for less than this is hardly noticed.
 const HANG_MIN: Duration = Duration::from_secs(5);
+
+/// Which answered events may be missing after a fault that destroyed them itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Excuse {
+    /// Those that were answered before this moment: the log is gone.
+    pub before: Option<Instant>,
+    /// So many: their bytes in the log were changed.
+    pub spoiled: u64,
+}
+
+impl Excuse {
+    /// Whether anything may be missing.
+    pub fn is_any(self) -> bool {
+        self.before.is_some() || self.spoiled > 0
+    }
+
+    /// Both.
+    pub fn and(self, other: Self) -> Self {
+        Self { before: other.before.or(self.before), spoiled: self.spoiled + other.spoiled }
+    }
+}
 
 /// What happens to the installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +121,18 @@ pub enum Scenario {
     SpillFull,
     /// The engine's disk is full.
     EngineDiskFull,
+    /// Of three brokers one, then two are away.
+    BrokersAway,
+    /// The clock jumps by an hour, and back.
+    ClockJumps,
+    /// Bits of the journal flip before they are read.
+    FlippedJournal,
+    /// ClickHouse refuses one row of a hundred.
+    RefusedRows,
+    /// The warehouse's schema is one version too old.
+    OldSchema,
+    /// The window of deduplication tokens is overrun.
+    TokensOverrun,
 }
 
 /// The homes of the log that a scenario can happen with.
@@ -108,7 +147,7 @@ const DISK: Homes = Homes::Only(Home::Disk);
 const KAFKA: Homes = Homes::Only(Home::Kafka);
 
 /// All, in the order in which they are run, with their names on the command line and in the log.
-const ALL: [(Scenario, &str, Homes); 32] = [
+const ALL: [(Scenario, &str, Homes); 38] = [
     (Scenario::Kill9Edge, "kill9-edge", BOTH),
     (Scenario::Kill9Consumer, "kill9-consumer", BOTH),
     (Scenario::Kill9Settle, "kill9-settle", BOTH),
@@ -141,6 +180,12 @@ const ALL: [(Scenario, &str, Homes); 32] = [
     (Scenario::RecreateTopicDown, "recreate-topic-down", KAFKA),
     (Scenario::DiskFull, "disk-full", BOTH),
     (Scenario::EngineDiskFull, "engine-disk-full", BOTH),
+    (Scenario::BrokersAway, "brokers-away", KAFKA),
+    (Scenario::ClockJumps, "clock-jumps", BOTH),
+    (Scenario::FlippedJournal, "flipped-journal", DISK),
+    (Scenario::RefusedRows, "refused-rows", BOTH),
+    (Scenario::OldSchema, "old-schema", BOTH),
+    (Scenario::TokensOverrun, "tokens-overrun", BOTH),
 ];
 
 impl Scenario {
@@ -162,6 +207,8 @@ impl Scenario {
             Self::DiskFull => Special::SmallJournalDisk,
             Self::EngineDiskFull => Special::SmallEngineDisk,
             Self::SpillFull => Special::SmallSpill,
+            Self::BrokersAway => Special::ThreeBrokers,
+            Self::ClockJumps => Special::Clock,
             Self::CutEdgeBroker
             | Self::CutConsumerBroker
             | Self::CutSettleBroker
@@ -188,7 +235,11 @@ impl Scenario {
             | Self::SleepEngine
             | Self::RebalanceStorm
             | Self::SpillFull
-            | Self::EngineDiskFull => hang,
+            | Self::EngineDiskFull
+            | Self::ClockJumps
+            | Self::RefusedRows
+            | Self::OldSchema => hang,
+            Self::BrokersAway => hang * 2,
             _ if self.special() == Special::Wires => hang,
             _ => Duration::ZERO,
         }
@@ -211,13 +262,14 @@ impl Scenario {
         if copies && home == Home::Kafka { LATE_COPIES } else { QUIET }
     }
 
-    /// Does it, and heals it. What was answered before the moment that it gives may be missing.
+    /// Does it, and heals it. What it gives says which answered events may be missing.
     pub async fn strike(
         self,
         installation: &mut Installation,
         dice: &mut Dice,
         hang: Duration,
-    ) -> anyhow::Result<Option<Instant>> {
+    ) -> anyhow::Result<Excuse> {
+        let before = |moment| Excuse { before: Some(moment), spoiled: 0 };
         match self {
             Self::Kill9Edge => kill::parts(installation, &[Part::Edge], dice).await?,
             Self::Kill9Consumer => kill::parts(installation, &[Part::Consumer], dice).await?,
@@ -232,9 +284,11 @@ impl Scenario {
             Self::RestartBroker => broker::restart(installation).await?,
             Self::Kill9EdgeInOutage => broker::kill9_edge_in_outage(installation, dice).await?,
             Self::SleepConsumer => sleep::consumer(installation, hang).await?,
-            Self::WipeJournal => return wipe::journal(installation, dice).await.map(Some),
-            Self::RecreateTopicRunning => return wipe::topic(installation, false).await.map(Some),
-            Self::RecreateTopicDown => return wipe::topic(installation, true).await.map(Some),
+            Self::WipeJournal => return wipe::journal(installation, dice).await.map(before),
+            Self::RecreateTopicRunning => {
+                return wipe::topic(installation, false).await.map(before);
+            }
+            Self::RecreateTopicDown => return wipe::topic(installation, true).await.map(before),
             Self::DiskFull => disk::full(installation, dice).await?,
             Self::SleepEdge => sleep::part(installation, Part::Edge, dice, hang).await?,
             Self::SleepSettle => sleep::part(installation, Part::Settle, dice, hang).await?,
@@ -251,10 +305,19 @@ impl Scenario {
             Self::RebalanceStorm => storm::rebalances(installation, dice, hang).await?,
             Self::TornJournal => torn::journal(installation, dice).await?,
             Self::PoisonRecords => poison::records(installation, dice).await?,
-            Self::SpillFull => disk::spill_full(installation, hang).await?,
+            Self::SpillFull => spill::full(installation).await?,
             Self::EngineDiskFull => disk::engine_full(installation, dice, hang).await?,
+            Self::BrokersAway => brokers::away(installation, dice, hang).await?,
+            Self::ClockJumps => clock::jumps(installation, dice, hang).await?,
+            Self::FlippedJournal => {
+                let spoiled = flipped::bits(installation, dice).await?;
+                return Ok(Excuse { before: None, spoiled });
+            }
+            Self::RefusedRows => refused::rows(installation, dice, hang).await?,
+            Self::OldSchema => refused::schema(installation, dice, hang).await?,
+            Self::TokensOverrun => tokens::overrun(installation, dice).await?,
         }
-        Ok(None)
+        Ok(Excuse::default())
     }
 
     /// The pair whose wire is cut.

@@ -18,6 +18,8 @@ pub struct Verdict {
     pub lost: usize,
     /// Receipts from before the log was destroyed, whose event is nowhere.
     pub wiped: usize,
+    /// Receipts whose record's bits were changed in the log, and how many records those were.
+    pub spoiled: (usize, u64),
     /// Ids or requests that are stored more than once.
     pub doubled: usize,
     /// Stored, though refused or never sent.
@@ -57,7 +59,7 @@ impl fmt::Display for Verdict {
         let rows = &self.rows;
         write!(
             formatter,
-            "durable={} stored={} dead={} lost={} doubled={} unexpected={} mistagged={} wiped={} rows_doubled={} rows_missing={} unsettled={} ended={} \
+            "durable={} stored={} dead={} lost={} doubled={} unexpected={} mistagged={} wiped={} spoiled={}/{} rows_doubled={} rows_missing={} unsettled={} ended={} \
              refused={} unknown={} unsent={} unconfirmed_stored={}/{} refusal_s={:.1} wait_s={:.1} drain_s={:.1}",
             self.durable,
             self.stored,
@@ -67,6 +69,8 @@ impl fmt::Display for Verdict {
             self.unexpected,
             self.mistagged,
             self.wiped,
+            self.spoiled.0,
+            self.spoiled.1,
             rows.events_doubled + rows.others_doubled + rows.positions_doubled,
             rows.conversions_missing.abs() + rows.leads_missing.abs() + rows.keys_missing.abs(),
             self.unsettled,

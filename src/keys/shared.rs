@@ -24,7 +24,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::salt::{DAY_MS, SALT_DAYS_KEPT};
 use super::{DailySalt, Fingerprint, KeyError, Keys, KeysDiffer, hex, random_key, seal};
 use crate::config::Kafka;
-use crate::journal::kafka_client::client_config;
+use crate::journal::kafka_client::{client_config, poll};
 
 /// How long one meeting may take.
 const MEETING_MAX: Duration = Duration::from_secs(10);
@@ -158,7 +158,7 @@ impl SharedTopic {
             .and_then(|()| consumer.assign(&begin))
             .map_err(self.failed("read"))?;
         while Instant::now() < deadline {
-            let message = match consumer.poll(Duration::from_millis(50)) {
+            let message = match poll(&consumer, Duration::from_millis(50)) {
                 None => continue,
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(board),
                 Some(message) => message.map_err(self.failed("read"))?,

@@ -19,7 +19,7 @@ use super::book::Book;
 use super::file::{FileError, Reader, Writer};
 use super::record::Change;
 use crate::config::Kafka;
-use crate::journal::kafka_client::client_config;
+use crate::journal::kafka_client::{client_config, poll};
 use crate::stop::Stop;
 
 /// How long brokers have for one request of a command.
@@ -100,7 +100,7 @@ pub fn read(
     let consumer = consumer(settings, ledger, Offset::Beginning)?;
     let deadline = Instant::now() + READ_MAX;
     while Instant::now() < deadline {
-        let message = match consumer.poll(POLL) {
+        let message = match poll(&consumer, POLL) {
             None => continue,
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
             Some(message) => message?,
@@ -246,7 +246,7 @@ fn mirror_once(
     let consumer = consumer(settings, ledger, from)?;
     let mut lines: Vec<Vec<u8>> = Vec::new();
     while !stop.is_stopped() {
-        let at_end = match consumer.poll(POLL) {
+        let at_end = match poll(&consumer, POLL) {
             None => false,
             Some(Err(KafkaError::PartitionEOF(_))) => true,
             Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange))) => {

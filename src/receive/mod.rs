@@ -34,6 +34,7 @@ pub mod charset;
 mod click;
 mod connection;
 pub mod decisions;
+mod descriptors;
 pub mod explain;
 pub mod explain_click;
 pub mod fields;
@@ -190,7 +191,8 @@ pub enum Drained {
 
 /// Serves connections until the stop, then drains.
 pub async fn serve(listener: TcpListener, edge: Arc<Edge>, stop: Stop) -> Drained {
-    let cap = edge.settings.connections_max.min(Semaphore::MAX_PERMITS);
+    let configured = edge.settings.connections_max.min(Semaphore::MAX_PERMITS);
+    let cap = descriptors::connections_max(configured);
     let places = Arc::new(Semaphore::new(cap));
     let mut backoff = ACCEPT_BACKOFF;
     loop {

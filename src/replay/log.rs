@@ -18,7 +18,7 @@ use crate::config::{Config, Home};
 use crate::consume::assignment::{Border, Entry, fingerprint};
 use crate::consume::disk::{convert, position};
 use crate::journal::disk::{DiskReader, ReadError};
-use crate::journal::kafka_client::{RESENT_HEADER, client_config};
+use crate::journal::kafka_client::{RESENT_HEADER, client_config, poll};
 
 /// How long one request to the brokers may take, and how long a record that must be there is waited for.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -228,7 +228,7 @@ fn read_kafka(
     let (mut entries, mut bytes, mut next) = (Vec::new(), 0, from);
     let mut deadline = Instant::now() + RECORD_WAIT_MAX;
     while next < to && entries.len() < READ_ENTRIES && bytes < READ_BYTES {
-        match consumer.poll(POLL) {
+        match poll(consumer, POLL) {
             None if Instant::now() < deadline => {}
             None => {
                 let waited = format!("no record within {} s", RECORD_WAIT_MAX.as_secs());

@@ -9,6 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::period::Period;
+use crate::check::redact;
 use crate::config::{self, nearest};
 
 /// Characters of a wrong word that are repeated in the refusal: enough to recognise it.
@@ -196,10 +197,18 @@ impl BadQuestion {
         typed: &str,
         known: impl Iterator<Item = &'a str>,
     ) -> Self {
-        let typed: String = typed.chars().take(TYPED_CHARACTERS_MAX).collect();
+        let typed = told(typed);
         let near = nearest(&typed, known).to_owned();
         Self { what: format!("unknown {key} `{typed}`"), nearest: vec![(key, near)] }
     }
+}
+
+/// What somebody typed, as a message may tell it: cut, and without what looks like a mail address, for messages end in tickets.
+pub fn told(typed: &str) -> String {
+    if redact::looks_like_email(typed) {
+        return redact::REDACTED.to_owned();
+    }
+    typed.chars().take(TYPED_CHARACTERS_MAX).collect()
 }
 
 impl fmt::Display for BadQuestion {

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Kafka;
 use crate::ids::now_millis;
-use crate::journal::kafka_client::{client_config, log};
+use crate::journal::kafka_client::{client_config, log, poll};
 use crate::settle::versions::VersionError;
 
 /// The group gives the partition to another after this long without a word from us.
@@ -275,7 +275,7 @@ impl Drop for Election {
 /// The membership's life: turn after turn until the end. The turns answer the group's callbacks.
 fn take_part(consumer: &BaseConsumer<Member>, seat: &Seat) {
     while !seat.ended.load(Ordering::Acquire) {
-        match consumer.poll(TURN) {
+        match poll(consumer, TURN) {
             None | Some(Ok(_)) => *seat.failure() = None,
             Some(Err(error)) => {
                 let reason = error.to_string();

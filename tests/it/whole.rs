@@ -10,6 +10,7 @@ mod ledger;
 mod links;
 mod meaning;
 mod people;
+mod personal;
 mod postbacks;
 mod quarantine;
 mod readiness;

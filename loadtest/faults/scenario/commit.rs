@@ -22,9 +22,7 @@ const TABLES: [&str; 5] = ["events", "leads", "conversions", "touch_keys", "inge
 /// Kills the engine up to ten times while there is load, each time as soon as a table has a new part.
 pub async fn kill9_engine(installation: &Installation, dice: &mut Dice) -> anyhow::Result<()> {
     for number in 0..KILLS {
-        let folder = folder_of(installation, dice.pick::<&str>(&TABLES)).await?;
-        // A thread looks without a pause: the answer follows the commit within a millisecond.
-        if !tokio::task::spawn_blocking(move || wait_for_part(&folder)).await?? {
+        if !wait(installation, dice).await? {
             ensure!(number > 0, "no table got a part within 10 s of load");
             return Ok(());
         }
@@ -33,6 +31,13 @@ pub async fn kill9_engine(installation: &Installation, dice: &mut Dice) -> anyho
         super::pause(dice, kill::DOWN_MS_MAX).await;
     }
     Ok(())
+}
+
+/// Waits until one of the tables has a new part; false when there is none in time.
+pub async fn wait(installation: &Installation, dice: &mut Dice) -> anyhow::Result<bool> {
+    let folder = folder_of(installation, dice.pick::<&str>(&TABLES)).await?;
+    // A thread looks without a pause: the answer follows the commit within a millisecond.
+    Ok(tokio::task::spawn_blocking(move || wait_for_part(&folder)).await??)
 }
 
 async fn folder_of(installation: &Installation, table: &str) -> anyhow::Result<PathBuf> {

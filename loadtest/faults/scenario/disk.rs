@@ -1,4 +1,4 @@
-//! The journal's or the engine's disk is full for a while, to the last byte; or the spill is.
+//! The journal's or the engine's disk is full for a while, to the last byte.
 
 use std::time::Duration;
 
@@ -40,14 +40,4 @@ pub async fn engine_full(
     disk.free()?;
     installation.engine_answers().await?;
     installation.ready(Part::Consumer).await
-}
-
-/// The broker hangs for longer than the spill lasts.
-pub async fn spill_full(installation: &Installation, hang: Duration) -> anyhow::Result<()> {
-    let broker = installation.broker.as_ref().context("this home has no broker")?;
-    broker.stop_signal();
-    tokio::time::sleep(hang).await;
-    broker.cont();
-    broker.wait_until_ready().await;
-    Ok(())
 }

@@ -32,7 +32,7 @@ use crate::consume::assignment::{
 };
 use crate::consume::health::Health;
 use crate::consume::resent::is_marked;
-use crate::journal::kafka_client::{RESENT_HEADER, client_config};
+use crate::journal::kafka_client::{RESENT_HEADER, client_config, poll};
 
 /// One turn of the loop.
 const POLL: Duration = Duration::from_millis(50);
@@ -155,7 +155,7 @@ impl Reader<'_> {
         while !*stop.borrow() {
             self.start_workers();
             self.flush_stashes();
-            match self.consumer.poll(POLL) {
+            match poll(&self.consumer, POLL) {
                 None => {}
                 Some(Ok(message)) => self.route(&message),
                 Some(Err(error)) => self.judge(error)?,
@@ -219,6 +219,10 @@ impl Reader<'_> {
             if offset == before {
                 return;
             }
+        }
+        // The first message may come in the poll in which the partition came: dropped, it would be missing behind a kept border.
+        if held.entries.is_none() {
+            self.start_worker(partition, held);
         }
         let resent = message
             .headers()

@@ -34,6 +34,9 @@ impl Sender {
                 next = 0;
                 continue;
             }
+            if self.shared.refused.is_recent(self.shared.now_ms()) {
+                continue;
+            }
             self.see_whether_back();
             next = self.drain_turn(next);
             if next > 0 && !lock(&self.shared.under_way).is_empty() {

@@ -15,6 +15,7 @@
 
 mod ages;
 mod drain;
+mod refused;
 mod under_way;
 
 use std::collections::HashSet;
@@ -31,6 +32,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use self::ages::Ages;
+use self::refused::Refused;
 use self::under_way::{Context, Pending, Shared, State};
 use crate::config::Kafka;
 use crate::journal::disk::{Options, SpillJournal};
@@ -74,6 +76,7 @@ impl KafkaLog {
             spill: SpillJournal::open(spill, options)?,
             under_way: Mutex::new(HashSet::new()),
             ages: Ages::new(),
+            refused: Refused::new(),
             start: Instant::now(),
             in_flight: AtomicI64::new(0),
             progress_ms: AtomicI64::new(0),
@@ -117,13 +120,21 @@ impl KafkaLog {
         outcome
     }
 
-    /// `Err` when the oldest event under way is too old, or the spill refuses.
+    /// `Err` when the oldest event under way is too old, when the brokers refuse all records, or when the spill does.
     pub fn ready(&self) -> Result<(), String> {
         let shared = &self.sender.shared;
         let age = shared.ages.oldest_seconds();
         if age >= UNDELIVERED_MAX.as_secs() {
             return Err(format!(
                 "kafka: the oldest undelivered event is {age} s old; events go to the spill"
+            ));
+        }
+        if let Some((ms, why)) = shared.refused.going_on(shared.now_ms())
+            && ms >= UNDELIVERED_MAX.as_millis() as i64
+        {
+            let seconds = ms / 1000;
+            return Err(format!(
+                "kafka: the brokers have refused all records for {seconds} s ({why}); events go to the spill"
             ));
         }
         if shared.refusing.load(Ordering::Relaxed) {

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::ages::Ages;
 use super::lock;
+use super::refused::Refused;
 use crate::journal::disk::{SpillJournal, Ticket};
 
 /// What a report changes.
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     /// Offsets in the spill whose record is under way: the drain leaves them alone.
     pub(super) under_way: Mutex<HashSet<u64>>,
     pub(super) ages: Ages,
+    pub(super) refused: Refused,
     pub(super) start: Instant,
     pub(super) in_flight: AtomicI64,
     /// When a report last came, or the first record went out after a silence; milliseconds since `start`.
@@ -109,8 +111,9 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, pending: Arc<Pending>) {
         let delivered = result.is_ok();
-        if let Err((error, _)) = result {
-            tracing::warn!(%error, "kafka did not take a record; the spill keeps it");
+        match result {
+            Ok(_) => self.0.refused.delivered(),
+            Err((error, _)) => self.0.refused.note(error, self.0.now_ms()),
         }
         self.0.came_back(delivered);
         self.0.ages.end(pending.second);

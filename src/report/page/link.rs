@@ -4,7 +4,7 @@
 //! is passed over would show figures that answer another question. Promises: what is read is written back equal.
 
 use crate::config::nearest;
-use crate::report::question::{Asked, BadQuestion, ReportName};
+use crate::report::question::{Asked, BadQuestion, ReportName, told};
 
 /// The longest query string that is read: seven short values.
 const QUERY_BYTES_MAX: usize = 1_024;
@@ -36,10 +36,10 @@ impl Link {
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let Some(place) = link.place(&key) else {
                 let near = nearest(&key, PARAMETERS.into_iter());
-                let typed: String = key.chars().take(40).collect();
+                let typed = told(&key);
                 let near = PARAMETERS.into_iter().find(|name| *name == near).unwrap_or("period");
                 let what = format!("unknown parameter `{typed}`");
-                return Err(BadQuestion { what, nearest: vec![(near, value.into_owned())] });
+                return Err(BadQuestion { what, nearest: vec![(near, told(&value))] });
             };
             if !place.is_empty() && *place != value {
                 let what = format!("the parameter `{key}` is given twice");

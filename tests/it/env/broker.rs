@@ -1,4 +1,4 @@
-//! A real Apache Kafka broker (KRaft, one node), from the jars that `deploy/parts/kafka` fetched.
+//! A real Apache Kafka broker (KRaft, one node, or several that share a quorum), from the jars that `deploy/parts/kafka` fetched.
 //!
 //! Tests share one and take a topic each; a test that kills or stops brokers starts its own. A broker is ready when its
 //! metadata names a leader for every partition, not when its port is open.
@@ -36,7 +36,14 @@ pub struct Broker {
     libs: PathBuf,
     port: u16,
     doors: Vec<Door>,
+    quorum: Quorum,
     life: Mutex<Option<Life>>,
+}
+
+/// Which of its brokers one is, and where the controllers of all listen.
+struct Quorum {
+    node: usize,
+    controllers: Vec<u16>,
 }
 
 /// A further listener: the port that it listens on, and the one that it names to clients, where a wire to it may lie.
@@ -68,16 +75,36 @@ impl Broker {
 
     /// The same with further listeners, so that the network between it and one of its clients can be cut.
     pub async fn with_doors(doors: Vec<Door>) -> Self {
+        let broker =
+            Self::formatted(doors, Quorum { node: 0, controllers: vec![super::free_port()] });
+        broker.start();
+        broker.wait_until_ready().await;
+        broker
+    }
+
+    /// Several brokers that are one: each record lies on all of them, and two of three must have it before it is answered.
+    pub async fn cluster(count: usize) -> Vec<Self> {
+        let controllers: Vec<u16> = (0..count).map(|_| super::free_port()).collect();
+        let quorum = |node| Quorum { node, controllers: controllers.clone() };
+        let brokers: Vec<Self> =
+            (0..count).map(|node| Self::formatted(Vec::new(), quorum(node))).collect();
+        brokers.iter().for_each(Self::start);
+        for broker in &brokers {
+            broker.wait_until_ready().await;
+        }
+        brokers
+    }
+
+    fn formatted(doors: Vec<Door>, quorum: Quorum) -> Self {
         let broker = Self {
             folder: super::folder("broker"),
             libs: super::part("LEADTRAIL_KAFKA_LIBS", "kafka"),
             port: super::free_port(),
             doors,
+            quorum,
             life: Mutex::new(None),
         };
         broker.format();
-        broker.start();
-        broker.wait_until_ready().await;
         broker
     }
 
@@ -113,6 +140,11 @@ impl Broker {
     pub async fn restart(&self) {
         self.start();
         self.wait_until_ready().await;
+    }
+
+    /// Starts it again without waiting: two of three brokers that are down get ready only together.
+    pub fn start_again(&self) {
+        self.start();
     }
 
     /// Makes a topic and waits until each partition has a leader.
@@ -233,7 +265,17 @@ impl Broker {
     }
 
     fn properties(&self) -> String {
-        let (port, controller) = (self.port, super::free_port());
+        let (port, controller) = (self.port, self.quorum.controllers[self.quorum.node]);
+        let voters: Vec<String> = self
+            .quorum
+            .controllers
+            .iter()
+            .enumerate()
+            .map(|(node, port)| format!("{}@127.0.0.1:{port}", node + 1))
+            .collect();
+        let (node, voters) = (self.quorum.node + 1, voters.join(","));
+        let copies = self.quorum.controllers.len();
+        let in_sync = if copies >= 3 { 2 } else { 1 };
         let (mut listens, mut named, mut kinds) = (String::new(), String::new(), String::new());
         for (number, door) in self.doors.iter().enumerate() {
             write!(listens, ",DOOR{number}://127.0.0.1:{}", door.listens).unwrap();
@@ -242,8 +284,9 @@ impl Broker {
         }
         let mut text = format!(
             "process.roles=broker,controller\n\
-             node.id=1\n\
-             controller.quorum.voters=1@127.0.0.1:{controller}\n\
+             node.id={node}\n\
+             controller.quorum.voters={voters}\n\
+             min.insync.replicas={in_sync}\n\
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listens}\n\
              advertised.listeners=PLAINTEXT://127.0.0.1:{port}{named}\n\
              controller.listener.names=CONTROLLER\n\
@@ -256,10 +299,10 @@ impl Broker {
             self.folder.join("data").display()
         );
         for topic in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"] {
-            writeln!(text, "{topic}.replication.factor=1").unwrap();
+            writeln!(text, "{topic}.replication.factor={copies}").unwrap();
         }
         for topic in ["transaction.state.log", "share.coordinator.state.topic"] {
-            writeln!(text, "{topic}.min.isr=1").unwrap();
+            writeln!(text, "{topic}.min.isr={in_sync}").unwrap();
         }
         text
     }

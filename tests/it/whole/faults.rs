@@ -62,7 +62,7 @@ async fn the_engine_is_killed_and_every_answered_event_is_stored_once() {
 }
 
 /// Kills the engine whose command line names this installation's folder.
-fn kill_engine_of(installation: &Installation) {
+pub(super) fn kill_engine_of(installation: &Installation) {
     let folder = installation.data().join("engine").display().to_string();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
