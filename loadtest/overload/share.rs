@@ -1,7 +1,7 @@
 //! A process that is held to a share of one core. In: its number and the share. Out: nothing; the kernel does it. Refuses: without the
 //! right to make a control group (root). Promises: the group is gone with this value, once the process is let out of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -22,12 +22,12 @@ pub struct Share {
 impl Share {
     /// Holds the process to `share` of a core.
     pub fn of_one_core(pid: u32, share: f64) -> anyhow::Result<Self> {
-        let root = PathBuf::from(if PathBuf::from(FIRST).is_dir() { FIRST } else { SECOND });
+        let root = PathBuf::from(if Path::new(FIRST).is_dir() { FIRST } else { SECOND });
         let group = root.join(format!("leadtrail-overload-{}", std::process::id()));
         let quota = (PERIOD_US as f64 * share) as u64;
         let hold = || -> std::io::Result<()> {
             std::fs::create_dir(&group)?;
-            if root == PathBuf::from(FIRST) {
+            if root == Path::new(FIRST) {
                 std::fs::write(group.join("cpu.cfs_period_us"), PERIOD_US.to_string())?;
                 std::fs::write(group.join("cpu.cfs_quota_us"), quota.to_string())?;
             } else {

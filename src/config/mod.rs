@@ -42,6 +42,9 @@ fn wrong(text: impl Into<String>) -> ConfigError {
     ConfigError::Wrong(text.into())
 }
 
+/// Two seconds more than an insert may still be sent after its border was kept.
+const SESSION_MS_MIN: u64 = 12_000;
+
 /// Everything the program runs on. Field names are the keys of `config/leadtrail.toml`, which documents them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -235,7 +238,21 @@ impl Config {
             let name = bad.split_whitespace().next().unwrap_or("");
             return Err(wrong(format!("config: kafka.properties: {name:?} is not name=value")));
         }
-        Ok(())
+        self.check_session()
+    }
+
+    /// A consumer that fell silent may still send an insert for 10 s (`consume::writer`): nobody may have its partitions before.
+    fn check_session(&self) -> Result<(), ConfigError> {
+        let pairs = self.kafka.properties.iter().filter_map(|property| property.split_once('='));
+        let mut sessions = pairs.filter(|(name, _)| name.trim() == "session.timeout.ms");
+        match sessions
+            .find_map(|(_, ms)| ms.trim().parse::<u64>().ok().filter(|ms| *ms < SESSION_MS_MIN))
+        {
+            Some(ms) => Err(wrong(format!(
+                "config: kafka.properties: session.timeout.ms={ms} is less than {SESSION_MS_MIN}; a consumer that slept could then store what another has stored"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Where keys live.

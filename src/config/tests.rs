@@ -58,3 +58,10 @@ fn a_wrong_config_names_the_key_the_line_and_the_nearest_valid_one() {
 fn variables_of_others_are_passed_over() {
     assert!(load("", &[("LEADTRAIL_PARTS", "/somewhere"), ("HOME", "/root")]).is_ok());
 }
+
+#[test]
+fn a_session_that_is_shorter_than_an_insert_may_last_is_refused() {
+    let session = |ms: u32| format!("[kafka]\nproperties = [\"session.timeout.ms = {ms}\"]\n");
+    assert!(refusal(&session(6_000), &[]).contains("session.timeout.ms=6000 is less than 12000"));
+    assert!(load(&session(12_000), &[]).is_ok());
+}
