@@ -161,6 +161,9 @@ pub struct Shown {
     /// Currency of its price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price_currency: Option<Currency>,
+    /// What was odd about it; `None` in records of before: as the record's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<String>>,
 }
 
 /// What the client said of itself. The full address is not here: see [`crate::personal::ClientIp`].
@@ -446,6 +449,9 @@ impl Event {
             event.id = first.later(place);
             event.promotion = shown.promotion;
             event.price_currency = shown.price_currency;
+            if let Some(flags) = shown.flags {
+                event.flags = flags;
+            }
             Some(event)
         });
         std::iter::once(self).chain(rest)

@@ -90,6 +90,9 @@ fn whole(json: &mut Json, event: &Event) {
                     if let Some(currency) = &shown.price_currency {
                         json.plain("price_currency", currency.as_str());
                     }
+                    if let Some(flags) = &shown.flags {
+                        json.key("flags").list(flags, |json, flag| json.string(flag));
+                    }
                 });
                 json.comma();
             });

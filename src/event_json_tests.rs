@@ -215,6 +215,7 @@ fn events() -> impl Strategy<Value = Event> {
                 .map(|(promotion, currency)| Shown {
                     promotion,
                     price_currency: currency.and_then(Currency::parse),
+                    flags: currency.map(|word| vec![word.to_owned(); word.len() % 3]),
                 })
                 .collect();
             event.flags = flags;

@@ -1,19 +1,15 @@
 //! Following: the book that requests read, kept as new as the home.
 //!
 //! In: the file of keys and users. Out: [`Access`]. Refuses: nothing: what can't be read is told in the log lines and left out. Promises: a change is seen within
-//! [`LOOK_EVERY`]; a file that can't be read leaves what was known.
+//! [`LOOK_EVERY`](crate::links::followed::LOOK_EVERY); a file that can't be read leaves what was known.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::book::{Access, Book, ENTRIES_MAX};
 use super::record::Change;
 use crate::links::file::{FileError, Reader, Seen};
-use crate::stop::Stop;
-
-/// How often the file is looked at: a `stat`, so it may be often.
-pub const LOOK_EVERY: Duration = Duration::from_millis(500);
+use crate::links::followed::Follow;
 
 /// The file's place in the data folder.
 pub fn path(data_dir: &Path) -> PathBuf {
@@ -49,14 +45,14 @@ impl Follower {
     pub fn new(access: Arc<Access>, path: PathBuf) -> Self {
         Self { access, reader: Reader::new(path) }
     }
+}
 
-    /// Takes in what is new. Blocks. True when something was.
-    ///
-    /// # Errors
-    /// When the file can't be read.
-    pub fn catch_up(&mut self) -> Result<bool, FileError> {
+impl Follow for Follower {
+    const WHAT: &'static str = "keys and users";
+
+    fn catch_up(&mut self) -> Result<usize, FileError> {
         let (end, anew) = match self.reader.look()? {
-            Seen::Nothing => return Ok(false),
+            Seen::Nothing => return Ok(0),
             Seen::More(end) => (end, false),
             Seen::Another(end) => (end, true),
         };
@@ -68,35 +64,6 @@ impl Follower {
             }
             lines.iter().for_each(|line| apply(book, line));
         });
-        Ok(true)
-    }
-
-    /// Follows until the stop.
-    pub async fn follow(mut self, stop: Stop) {
-        let mut told = String::new();
-        loop {
-            tokio::select! {
-                () = stop.stopped() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            let look = tokio::task::spawn_blocking(move || (self.catch_up(), self));
-            let Ok((outcome, follower)) = look.await else {
-                tracing::error!("following the keys panicked; what is known stays");
-                return;
-            };
-            self = follower;
-            match outcome {
-                Ok(false) => {}
-                Ok(true) => {
-                    told.clear();
-                    tracing::info!("keys and users changed");
-                }
-                Err(error) if error.to_string() != told => {
-                    told = error.to_string();
-                    tracing::error!(%error, "keys and users can't be read; what was known stays");
-                }
-                Err(_) => {}
-            }
-        }
+        Ok(lines.len())
     }
 }

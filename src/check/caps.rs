@@ -5,9 +5,9 @@
 //! and at the stop, so a click waits for nobody; a killed edge forgets what came since the file was last written, one second's clicks at most. The count
 //! that is paid by is the warehouse's, and it is exact.
 //!
-//! Each edge counts its own clicks, as each has its own rate limits: behind N of them a cap of C can be passed by (N - 1) x C, so give each C / N.
-//! Counts of the warehouse were not taken for this: they come seconds later, and not at all while it is away, and then a cap would be passed by
-//! everything that came meanwhile.
+//! Each edge counts its own clicks, as each has its own rate limits. Of N edges that are told so (`edge.edges`) each takes its part of a cap,
+//! rounded up: together they pass it by N - 1 clicks at most, whatever is away. Counts of the warehouse were not taken for this: they come seconds
+//! later, and not at all while it is away, and then a cap would be passed by everything that came meanwhile.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -70,19 +70,21 @@ struct Counts {
 pub struct Caps {
     counts: Mutex<Counts>,
     path: Option<PathBuf>,
+    /// Among how many edges a cap is shared.
+    edges: u64,
 }
 
 impl Caps {
     /// Counts in memory alone.
     pub fn in_memory() -> Self {
-        Self { counts: Mutex::default(), path: None }
+        Self { counts: Mutex::default(), path: None, edges: 1 }
     }
 
-    /// Goes on with what the file in `folder` says; begins at nothing where there is none.
+    /// Goes on with what the file in `folder` says; begins at nothing where there is none. `edges` share the caps.
     ///
     /// # Errors
     /// When there is a file and it can't be read.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    pub fn open(folder: &Path, edges: u32) -> io::Result<Self> {
         let path = folder.join(FILE);
         let known: Vec<Count> = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
@@ -91,7 +93,7 @@ impl Caps {
         };
         let by_key = known.into_iter().map(|count| ((count.offer, count.affiliate), count));
         let counts = Counts { by_key: by_key.collect(), changed: false };
-        Ok(Self { counts: Mutex::new(counts), path: Some(path) })
+        Ok(Self { counts: Mutex::new(counts), path: Some(path), edges: u64::from(edges.max(1)) })
     }
 
     /// Counts a click if there is room for it. `counts`: false for who only looks ahead; such a one takes no room.
@@ -105,8 +107,9 @@ impl Caps {
             *count
         };
         let (mut all, mut one) = (at(0), at(affiliate));
-        let room = all.has_room(offer.cap_day, offer.cap_month)
-            && one.has_room(offer.affiliate_cap_day, offer.affiliate_cap_month);
+        let part = |cap: Option<u64>| cap.map(|cap| cap.div_ceil(self.edges));
+        let room = all.has_room(part(offer.cap_day), part(offer.cap_month))
+            && one.has_room(part(offer.affiliate_cap_day), part(offer.affiliate_cap_month));
         if room && counts {
             all.add();
             one.add();
@@ -207,13 +210,31 @@ mod tests {
     fn counts_survive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let offer = offer("cap_day = 4\n");
-        let caps = Caps::open(folder.path()).unwrap();
+        let caps = Caps::open(folder.path(), 1).unwrap();
         assert_eq!(taken(&caps, &offer, 1, LAST_OF_NOVEMBER, 3), 3);
         caps.write().unwrap();
-        let again = Caps::open(folder.path()).unwrap();
+        let again = Caps::open(folder.path(), 1).unwrap();
         assert_eq!(taken(&again, &offer, 2, LAST_OF_NOVEMBER, 3), 1);
         std::fs::write(folder.path().join(FILE), b"[{").unwrap();
-        assert!(Caps::open(folder.path()).is_err(), "a damaged file is told, not taken for none");
+        assert!(
+            Caps::open(folder.path(), 1).is_err(),
+            "a damaged file is told, not taken for none"
+        );
+    }
+
+    #[test]
+    fn edges_that_share_a_cap_pass_it_by_fewer_clicks_than_there_are_edges() {
+        for (cap, edges) in [(1, 3), (5, 3), (6, 3), (1_000, 7)] {
+            let offer = offer(&format!("cap_day = {cap}\n"));
+            let folder = tempfile::tempdir().unwrap();
+            let sum: u32 = (0..edges)
+                .map(|_| {
+                    let caps = Caps::open(folder.path(), edges).unwrap();
+                    taken(&caps, &offer, 1, LAST_OF_NOVEMBER, 2_000)
+                })
+                .sum();
+            assert!((cap..cap + edges).contains(&sum), "{sum} of {cap} by {edges} edges");
+        }
     }
 
     #[test]

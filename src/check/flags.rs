@@ -91,6 +91,12 @@ impl Flags {
         self.0 |= other.0;
     }
 
+    /// These and those of `other`.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The words, in the order of declaration.
     pub fn words(self) -> Vec<String> {
         if self.0 == 0 {

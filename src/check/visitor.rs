@@ -99,9 +99,9 @@ pub fn client<'a>(
     header: ProxyHeader,
     forwarded: impl Iterator<Item = &'a str>,
 ) -> ClientIp {
-    let ours = |client: ClientIp| trusted.iter().any(|network| network.contains(&client.expose()));
+    let ours = |client: ClientIp| is_one_of(client.expose(), trusted);
     let mut client = ClientIp::new(peer);
-    if trusted.is_empty() || !ours(client) {
+    if !is_one_of(peer, trusted) {
         return client;
     }
     for hop in forwarded.flat_map(|line| line.rsplit(',')) {
@@ -117,6 +117,14 @@ pub fn client<'a>(
         }
     }
     client
+}
+
+/// True for an address in these networks.
+pub fn is_one_of(address: IpAddr, networks: &[IpNet]) -> bool {
+    !networks.is_empty() && {
+        let address = ClientIp::new(address).expose();
+        networks.iter().any(|network| network.contains(&address))
+    }
 }
 
 /// The node of `for=` in one element of `Forwarded` (RFC 7239): `for="[2001:db8::1]:4711";proto=https`. Elements are cut at every comma,

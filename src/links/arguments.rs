@@ -29,7 +29,7 @@ pub enum LinkCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Switch a link, a destination's host or an affiliate off, at once: `link kill --host evil.example`.
+    /// Switch a link, a destination's host, an affiliate or a recipient's name off, at once: `link kill --host evil.example`.
     Kill(Killed),
     /// Sign a link that carries its destination, for one recipient or a whole list.
     Sign(Signed),
@@ -132,6 +132,9 @@ pub struct Target {
     /// An affiliate.
     #[arg(long)]
     pub affiliate: Option<String>,
+    /// A recipient of mails who has withdrawn consent, by your own reference or `-` for standard input: opens and clicks are kept without a name from now on.
+    #[arg(long)]
+    pub recipient: Option<String>,
 }
 
 /// A kill-switch.

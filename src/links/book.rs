@@ -5,12 +5,13 @@
 //!
 //! A link is a run of bytes in one large buffer. Words that repeat (campaigns, products, `https://host` of addresses) stand once, in
 //! [`Words`], and are numbers in the run. A changed link is written anew at the end: what it leaves behind is gone at the next start.
+//! Indexes hold what they compare, so that one that grows reads itself and not a million runs.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::kills::Kills;
 use super::record::{Change, Kind, Link, Way};
@@ -47,11 +48,14 @@ pub struct Book {
     words: Words,
     /// Where each link's run begins, by slot. Slots are for ever, so the indexes need no change when a link does.
     places: Vec<u32>,
-    names: HashTable<u32>,
-    numbers: HashTable<u32>,
-    /// By ad's word: the slot with the lowest number.
-    ads: HashMap<u32, u32>,
-    hasher: RandomState,
+    /// The name's hash, and the slot.
+    names: HashTable<(u32, u32)>,
+    /// The number, and the slot.
+    numbers: HashTable<(u32, u32)>,
+    /// By ad's word: the lowest number, and its slot.
+    ads: HashMap<u32, (u32, u32), DefaultHashBuilder>,
+    /// Strangers ask for names but add none, so a quick hash is strong enough.
+    hasher: DefaultHashBuilder,
     kills: Kills,
     number_max: u32,
     /// Changes that were applied, so that a file of mostly old ones can be told.
@@ -72,6 +76,14 @@ impl Book {
         Ok(())
     }
 
+    /// Makes room for so many links at once.
+    pub fn reserve(&mut self, links: usize) {
+        let Self { places, names, numbers, hasher, .. } = self;
+        places.reserve(links);
+        names.reserve(links, |(hash, _)| spread(*hash));
+        numbers.reserve(links, |(number, _)| hasher.hash_one(number));
+    }
+
     fn put(&mut self, link: &Link<'_>) -> Result<(), Misfit> {
         if link.to.is_empty() {
             return Err(Misfit::Nowhere(link.name.to_string()));
@@ -83,29 +95,17 @@ impl Book {
         }
         let place = u32::try_from(self.bytes.len()).map_err(|_| Misfit::Full)?;
         let ad = self.write(link);
-        let left_ad =
-            slot.map(|slot| self.link_at(slot)).map(|old| old.ad != link.ad && !old.ad.is_empty());
-        let slot = match slot {
-            Some(slot) => {
-                self.places[slot as usize] = place;
-                slot
+        let Some(slot) = slot else {
+            let slot = self.index(link, place)?;
+            if !link.ad.is_empty() {
+                self.index_ad(ad, slot, link.number);
             }
-            None => {
-                let slot = u32::try_from(self.places.len()).map_err(|_| Misfit::Full)?;
-                self.places.push(place);
-                let (hasher, bytes, places) = (&self.hasher, &self.bytes, &self.places);
-                let at = |slot: &u32| &bytes[places[*slot as usize] as usize..];
-                self.names.insert_unique(hasher.hash_one(link.name.as_bytes()), slot, |slot| {
-                    hasher.hash_one(Run(at(slot)).head().1)
-                });
-                self.numbers.insert_unique(hasher.hash_one(link.number), slot, |slot| {
-                    hasher.hash_one(Run(at(slot)).head().0)
-                });
-                slot
-            }
+            return Ok(());
         };
-        self.number_max = self.number_max.max(link.number);
-        if left_ad == Some(true) {
+        let old = self.link_at(slot);
+        let left_ad = old.ad != link.ad && !old.ad.is_empty();
+        self.places[slot as usize] = place;
+        if left_ad {
             self.index_ads();
         } else if !link.ad.is_empty() {
             self.index_ad(ad, slot, link.number);
@@ -113,11 +113,23 @@ impl Book {
         Ok(())
     }
 
+    /// A new link's slot.
+    fn index(&mut self, link: &Link<'_>, place: u32) -> Result<u32, Misfit> {
+        let slot = u32::try_from(self.places.len()).map_err(|_| Misfit::Full)?;
+        let hash = self.hash_of_name(&link.name);
+        let Self { places, names, numbers, hasher, .. } = self;
+        places.push(place);
+        names.insert_unique(spread(hash), (hash, slot), |(hash, _)| spread(*hash));
+        let of_number = hasher.hash_one(link.number);
+        numbers
+            .insert_unique(of_number, (link.number, slot), |(number, _)| hasher.hash_one(number));
+        self.number_max = self.number_max.max(link.number);
+        Ok(slot)
+    }
+
     fn index_ad(&mut self, ad: u32, slot: u32, number: u32) {
-        let lower = self.ads.get(&ad).is_none_or(|other| self.link_at(*other).number > number);
-        if lower {
-            self.ads.insert(ad, slot);
-        }
+        let first = self.ads.entry(ad).or_insert((number, slot));
+        *first = (*first).min((number, slot));
     }
 
     /// From nothing: a link left its ad, and another may be the first there now. Rare, and milliseconds for a million.
@@ -132,14 +144,21 @@ impl Book {
         }
     }
 
+    fn hash_of_name(&self, name: &str) -> u32 {
+        self.hasher.hash_one(name.as_bytes()) as u32
+    }
+
     fn slot(&self, name: &str) -> Option<u32> {
-        let is = |slot: &u32| self.run(*slot).head().1 == name.as_bytes();
-        self.names.find(self.hasher.hash_one(name.as_bytes()), is).copied()
+        let hash = self.hash_of_name(name);
+        let is = |(other, slot): &(u32, u32)| {
+            *other == hash && self.run(*slot).name() == name.as_bytes()
+        };
+        self.names.find(spread(hash), is).map(|(_, slot)| *slot)
     }
 
     fn slot_numbered(&self, number: u32) -> Option<u32> {
-        let is = |slot: &u32| self.run(*slot).head().0 == number;
-        self.numbers.find(self.hasher.hash_one(number), is).copied()
+        let found = self.numbers.find(self.hasher.hash_one(number), |(other, _)| *other == number);
+        found.map(|(_, slot)| *slot)
     }
 
     fn run(&self, slot: u32) -> Run<'_> {
@@ -159,7 +178,7 @@ impl Book {
     /// The link with the lowest number among those of this ad.
     pub fn link_of_ad(&self, ad: &str) -> Option<Link<'_>> {
         let word = self.words.find(ad, &self.hasher)?;
-        self.ads.get(&word).map(|slot| self.link_at(*slot))
+        self.ads.get(&word).map(|(_, slot)| self.link_at(*slot))
     }
 
     /// All links, in the order in which they were added.
@@ -328,12 +347,16 @@ impl<'a> Run<'a> {
         std::str::from_utf8(self.take(length)).expect("a text was written here")
     }
 
-    /// Number and name.
-    fn head(mut self) -> (u32, &'a [u8]) {
-        let number = self.number() as u32;
+    fn name(mut self) -> &'a [u8] {
+        self.number();
         let length = self.number() as usize;
-        (number, self.take(length))
+        self.take(length)
     }
+}
+
+/// A hash of 32 bits for a table that looks at both ends of 64.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 fn push(bytes: &mut Vec<u8>, mut number: u64) {

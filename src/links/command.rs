@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::arguments::{Addressed, Edited, Killed, LinkCommand, Listed, Signed, Target};
 use super::csv;
 use super::edit::{self, FIELDS};
+use super::kills::recipient_name;
 use super::record::{Change, Kill, Link, Switch};
 use super::sign::{self, Signer, Wish};
 use super::store::{self, Store};
@@ -240,7 +241,7 @@ fn import(installation: &Installation, file: &str, update: bool, dry_run: bool) 
 fn kill(installation: &Installation, killed: &Killed) -> Result<()> {
     let registry = &installation.registry;
     let (mut store, mut book) = Store::open(&installation.config)?;
-    let Target { link, host, affiliate } = &killed.target;
+    let Target { link, host, affiliate, recipient } = &killed.target;
     let (what, name) = match (link, host, affiliate) {
         (Some(link), ..) if registry.link(link).is_some() || book.link(link).is_some() => {
             (Switch::Link, link.clone())
@@ -249,7 +250,13 @@ fn kill(installation: &Installation, killed: &Killed) -> Result<()> {
         (_, Some(host), _) => (Switch::Host, host_name(host)?),
         (_, _, Some(one)) if registry.affiliate(one).is_some() => (Switch::Affiliate, one.clone()),
         (_, _, Some(one)) => bail!("no affiliate `{one}` in sites.toml"),
-        _ => bail!("name a --link, a --host or an --affiliate"),
+        _ => match recipient {
+            Some(text) => {
+                let key = tokens::recipient(&installation.keys, &reference(text)?);
+                (Switch::Recipient, recipient_name(key))
+            }
+            None => bail!("name a --link, a --host, an --affiliate or a --recipient"),
+        },
     };
     let words =
         format!("{} `{name}` is switched {}", what.word(), if killed.undo { "on" } else { "off" });

@@ -87,6 +87,8 @@ pub struct Reader {
     at: u64,
     /// The last commit that was read.
     pub commit: Commit,
+    /// How many changes the last look found.
+    pub found: u64,
 }
 
 /// What a look at the file brought.
@@ -103,7 +105,7 @@ pub enum Seen {
 impl Reader {
     /// Begins at the beginning. The file need not exist yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, open: None, at: 0, commit: Commit::default() }
+        Self { path, open: None, at: 0, commit: Commit::default(), found: 0 }
     }
 
     /// Looks for whole batches that are new. Call [`Reader::read`] with what it says.
@@ -170,7 +172,7 @@ impl Reader {
         let mut end = self.at;
         let mut position = self.at;
         let mut commit = self.commit;
-        let (mut crc, mut changes) = (crc32fast::Hasher::new(), 0);
+        let (mut crc, mut changes, mut all) = (crc32fast::Hasher::new(), 0, 0);
         let damaged = |at| FileError::Damaged { path: self.path.clone(), at };
         let mut lines = self.lines()?;
         let mut line = Vec::new();
@@ -187,6 +189,7 @@ impl Reader {
                 if found.crc != std::mem::take(&mut crc).finalize() || found.changes != changes {
                     return Err(damaged(end));
                 }
+                all += changes;
                 (end, changes, commit) = (position, 0, found);
             } else {
                 crc.update(&line);
@@ -194,7 +197,7 @@ impl Reader {
             }
             line.clear();
         }
-        self.commit = commit;
+        (self.commit, self.found) = (commit, all);
         Ok(end)
     }
 }

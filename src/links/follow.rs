@@ -1,20 +1,16 @@
 //! Following: the edge's book, kept as new as the file.
 //!
 //! In: the file of links. Out: [`Links`], which requests read. Refuses: nothing: what doesn't fit is told in the log lines and left out.
-//! Promises: a change is seen within [`LOOK_EVERY`] and the time it takes to read it; a request waits for some hundred changes at most,
+//! Promises: a change is seen within [`LOOK_EVERY`](super::followed::LOOK_EVERY) and the time it takes to read it; a request waits for some hundred changes at most,
 //! never for a whole import; a file that can't be read leaves what was known.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use super::book::Book;
 use super::file::{FileError, Reader, Seen};
+use super::followed::Follow;
 use super::record::Change;
-use crate::stop::Stop;
-
-/// How often the file is looked at: a `stat`, so it may be often.
-pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Changes that are taken in while requests wait: some 0.1 ms.
 const CHANGES_AT_ONCE: usize = 128;
@@ -65,15 +61,21 @@ fn parse(line: &[u8]) -> Option<Change<'_>> {
 /// # Errors
 /// When the file can't be read.
 pub fn load(path: PathBuf) -> Result<Book, FileError> {
-    let mut book = Book::default();
     let mut reader = Reader::new(path);
-    if let Seen::Another(end) | Seen::More(end) = reader.look()? {
-        reader.read(end, |line| {
-            if let Some(change) = parse(line) {
-                apply(&mut book, &change);
-            }
-        })?;
+    match reader.look()? {
+        Seen::Another(end) | Seen::More(end) => read_whole(&mut reader, end),
+        Seen::Nothing => Ok(Book::default()),
     }
+}
+
+fn read_whole(reader: &mut Reader, end: u64) -> Result<Book, FileError> {
+    let mut book = Book::default();
+    book.reserve(usize::try_from(reader.found).unwrap_or(0));
+    reader.read(end, |line| {
+        if let Some(change) = parse(line) {
+            apply(&mut book, &change);
+        }
+    })?;
     Ok(book)
 }
 
@@ -93,24 +95,19 @@ impl Follower {
     pub fn links(&self) -> Arc<Links> {
         self.links.clone()
     }
+}
 
-    /// Takes in what is new. Blocks. Says how many changes there were.
-    ///
-    /// # Errors
-    /// When the file can't be read.
-    pub fn catch_up(&mut self) -> Result<usize, FileError> {
+impl Follow for Follower {
+    const WHAT: &'static str = "links";
+
+    fn catch_up(&mut self) -> Result<usize, FileError> {
         let mut count = 0;
         match self.reader.look()? {
             Seen::Nothing => {}
             // Built aside and put in place whole: a link that stands in both is never missing in between.
             Seen::Another(end) => {
-                let mut book = Book::default();
-                self.reader.read(end, |line| {
-                    count += 1;
-                    if let Some(change) = parse(line) {
-                        apply(&mut book, &change);
-                    }
-                })?;
+                count = usize::try_from(self.reader.found).unwrap_or(usize::MAX);
+                let book = read_whole(&mut self.reader, end)?;
                 self.links.write(|known| *known = book);
             }
             Seen::More(end) => {
@@ -133,35 +130,5 @@ impl Follower {
             }
         }
         Ok(count)
-    }
-
-    /// Follows until the stop.
-    pub async fn follow(mut self, stop: Stop) {
-        let mut told = String::new();
-        loop {
-            tokio::select! {
-                () = stop.stopped() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            let look = tokio::task::spawn_blocking(move || (self.catch_up(), self));
-            let Ok((outcome, follower)) = look.await else {
-                tracing::error!("following the links panicked; what is known stays");
-                return;
-            };
-            self = follower;
-            match outcome {
-                Ok(0) => {}
-                Ok(changes) => {
-                    told.clear();
-                    tracing::info!(changes, "links changed");
-                }
-                // Once: it would be the same words twice a second.
-                Err(error) if error.to_string() != told => {
-                    told = error.to_string();
-                    tracing::error!(%error, "links can't be read; what was known stays");
-                }
-                Err(_) => {}
-            }
-        }
     }
 }

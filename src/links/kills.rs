@@ -1,6 +1,6 @@
 //! Kill-switches: what an operator has switched off.
 //!
-//! In: switches, on or off. Out: whether a link, host or affiliate is switched off. Promises: a host takes all below it along; where nothing is
+//! In: switches, on or off. Out: whether a link, host, affiliate or recipient is switched off. Promises: a host takes all below it along; where nothing is
 //! switched off, asking costs nothing.
 
 use std::borrow::Cow;
@@ -8,12 +8,18 @@ use std::collections::HashSet;
 
 use super::record::{Kill, Switch};
 
+/// A recipient's name in a switch: its keyed hash, as reports and `link explain` show it.
+pub fn recipient_name(key: u64) -> String {
+    format!("{key:016x}")
+}
+
 /// Kill-switches that are on.
 #[derive(Default)]
 pub struct Kills {
     links: HashSet<String>,
     hosts: HashSet<String>,
     affiliates: HashSet<String>,
+    recipients: HashSet<String>,
 }
 
 impl Kills {
@@ -23,6 +29,7 @@ impl Kills {
             Switch::Link => &mut self.links,
             Switch::Host => &mut self.hosts,
             Switch::Affiliate => &mut self.affiliates,
+            Switch::Recipient => &mut self.recipients,
         };
         if kill.on {
             set.insert(kill.name.to_string());
@@ -51,9 +58,15 @@ impl Kills {
         !self.affiliates.is_empty() && self.affiliates.contains(name)
     }
 
+    /// True for a recipient of mails under whose name nothing is to be kept any more.
+    pub fn stops_recipient(&self, key: u64) -> bool {
+        !self.recipients.is_empty() && self.recipients.contains(&recipient_name(key))
+    }
+
     /// How many are on.
     pub fn len(&self) -> usize {
-        self.links.len() + self.hosts.len() + self.affiliates.len()
+        let Self { links, hosts, affiliates, recipients } = self;
+        [links, hosts, affiliates, recipients].into_iter().map(HashSet::len).sum()
     }
 
     /// True when none is on.
@@ -67,7 +80,8 @@ impl Kills {
         let links = self.links.iter().map(kill(Switch::Link));
         let hosts = self.hosts.iter().map(kill(Switch::Host));
         let affiliates = self.affiliates.iter().map(kill(Switch::Affiliate));
-        let all = links.chain(hosts).chain(affiliates);
+        let recipients = self.recipients.iter().map(kill(Switch::Recipient));
+        let all = links.chain(hosts).chain(affiliates).chain(recipients);
         all.map(|(what, name)| Kill { what, name: Cow::Owned(name), on: true })
     }
 }

@@ -18,6 +18,7 @@ pub mod csv;
 pub mod edit;
 pub mod file;
 pub mod follow;
+pub mod followed;
 pub mod kills;
 pub mod record;
 pub mod sign;

@@ -146,6 +146,8 @@ pub enum Switch {
     Host,
     /// An affiliate, by name.
     Affiliate,
+    /// A recipient of mails, by the keyed hash: no open or click is kept under its name.
+    Recipient,
 }
 
 impl Switch {
@@ -155,6 +157,7 @@ impl Switch {
             Self::Link => "link",
             Self::Host => "host",
             Self::Affiliate => "affiliate",
+            Self::Recipient => "recipient",
         }
     }
 }

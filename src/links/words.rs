@@ -2,9 +2,9 @@
 //!
 //! In: texts. Out: numbers, and texts again. Promises: 10 bytes a word beside its text.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// Words that stand once. Word 0 is the empty one.
 #[derive(Default)]
@@ -24,7 +24,7 @@ impl Words {
     }
 
     /// The word of a text, if it stands.
-    pub fn find(&self, text: &str, hasher: &RandomState) -> Option<u32> {
+    pub fn find(&self, text: &str, hasher: &DefaultHashBuilder) -> Option<u32> {
         if text.is_empty() {
             return Some(0);
         }
@@ -32,7 +32,7 @@ impl Words {
     }
 
     /// The word of a text, which stands from then on.
-    pub fn intern(&mut self, text: &str, hasher: &RandomState) -> u32 {
+    pub fn intern(&mut self, text: &str, hasher: &DefaultHashBuilder) -> u32 {
         if let Some(word) = self.find(text, hasher) {
             return word;
         }

@@ -194,7 +194,7 @@ fn profiled(
         }
         Meaning::Role(Role::Offer | Role::Affiliate | Role::DeepLink) => return true,
         Meaning::Role(Role::Ad) => &mut promotion.ad,
-        Meaning::Role(Role::Creative) => &mut promotion.creative,
+        Meaning::Role(Role::Creative | Role::Banner) => &mut promotion.creative,
         Meaning::Role(Role::Placement) => &mut promotion.placement,
     };
     if slot.is_empty() {
@@ -223,7 +223,7 @@ pub async fn follow(visit: &Visit<'_>, target: &Target, said: Said<'_>) -> Answe
     let known = event.visitor;
     let mut answer = record::redirect(visit, event, target.kind, location).await;
     if set_cookie {
-        let cookie = visitor::set_cookie(known, visit.edge.secure_cookies);
+        let cookie = visitor::set_cookie(known, visit.is_https());
         let value = HeaderValue::try_from(cookie);
         let value = value.expect("a cookie of hexadecimal digits is visible ASCII");
         answer.reply.headers_mut().insert(SET_COOKIE, value);

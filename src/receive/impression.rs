@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::check::flags::Flag;
+use crate::check::flags::{Flag, Flags};
 use crate::check::origin::Trail;
 use crate::check::{Refusal, redact};
 use crate::event::{EventType, FormPost, Shown, SourceKind};
@@ -136,7 +136,7 @@ impl<'a> Ads<'a> {
                 trail.flags.set(Flag::CurrencyUnreadable);
             }
         }
-        let shown = Shown { promotion, price_currency };
+        let shown = Shown { promotion, price_currency, flags: None };
         Some(Ad { shown, trail, site: target.site.clone() })
     }
 }
@@ -156,18 +156,20 @@ async fn impressions(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Den
         if other.site.name != site.name {
             return Err(Refusal::NotFound.into());
         }
-        trail.flags.merge(other.trail.flags);
-        others.push(other.shown);
+        others.push((other.shown, other.trail.flags));
     }
+    let own = trail.flags;
     if !others.is_empty() {
         // Their links lead to different places, with campaign values of their own: what is common is what the page says.
-        trail = Trail { flags: trail.flags, ..Trail::default() };
+        trail = Trail::default();
     }
     trail.referrer(&visit.referer());
     for pair in &asked.others {
         trail.take_parameter(&pair.name, &pair.value);
     }
     let met = visit.meet(SourceKind::Pixel, &site);
+    let common = trail.flags.and(met.flags);
+    trail.flags = common.and(own);
     let mut event = visit.events_of(
         met,
         others.len() + 1,
@@ -177,7 +179,9 @@ async fn impressions(visit: &Visit<'_>, asked: &Asked<'_>) -> Result<Answer, Den
         trail,
     );
     (event.promotion, event.price_currency) = (shown.promotion, shown.price_currency);
-    event.others = others;
+    let whole =
+        |(shown, own): (Shown, Flags)| Shown { flags: Some(common.and(own).words()), ..shown };
+    event.others = others.into_iter().map(whole).collect();
     Ok(record::pixel(visit, event).await)
 }
 

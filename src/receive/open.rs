@@ -2,7 +2,8 @@
 //!
 //! In: a signed mail token. Out: an open event of its mailing, and the GIF. Refuses: a token that our keys did not sign, and a mailing
 //! that is no longer registered: 404, with the GIF as body, so that a mail never shows a broken image. Promises: what is kept is what the mailing's
-//! mode says at this moment, also for mails that were sent long ago: whose mail it was, only that one was opened, or nothing.
+//! mode says at this moment, also for mails that were sent long ago: whose mail it was, only that one was opened, or nothing. A recipient who has
+//! withdrawn consent counts as one that was opened.
 
 use hyper::StatusCode;
 
@@ -31,15 +32,20 @@ pub async fn answer(visit: &Visit<'_>, token: &str) -> Result<Answer, Denied> {
         let settled = Settled::Unrecorded(Unrecorded::OpensOff);
         return Ok(Answer { settled, ..Answer::answered(reply::gif(StatusCode::OK)) });
     }
+    let withdrawn = || edge.links.read(|book| book.kills().stops_recipient(claim.recipient));
+    let individual = mailing.opens == Opens::Individual && !withdrawn();
     let mut trail = Trail::default();
-    trail.referrer(&visit.referer());
-    for pair in pairs(visit.query().as_bytes()) {
-        trail.take_parameter(&pair.name, &pair.value);
+    // What a mail's template adds to the address is as much the recipient's own as the token.
+    if individual {
+        trail.referrer(&visit.referer());
+        for pair in pairs(visit.query().as_bytes()) {
+            trail.take_parameter(&pair.name, &pair.value);
+        }
     }
     let (mut event, _) = visit.event(EventType::EmailOpen, SourceKind::Pixel, site, trail);
     event.promotion.mailing.clone_from(&mailing.name);
     event.promotion.campaign.clone_from(&mailing.campaign);
-    if mailing.opens == Opens::Individual {
+    if individual {
         event.recipient = RecipientKey(claim.recipient);
     } else {
         (event.visitor, event.visitor_basis) = (VisitorId::NONE, VisitorBasis::None);

@@ -104,6 +104,8 @@ fn is_far_over(visit: &Visit<'_>, event: &mut Event) -> bool {
     let word = Flag::OverLimit.word();
     if !site.is_within() && !event.flags.iter().any(|flag| flag == word) {
         event.flags.push(word.to_owned());
+        let others = event.others.iter_mut().filter_map(|shown| shown.flags.as_mut());
+        others.for_each(|flags| flags.push(word.to_owned()));
     }
     site.is_far_over()
 }

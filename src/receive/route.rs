@@ -264,11 +264,13 @@ fn visit<'a>(edge: &'a Edge, peer: IpAddr, door: Door, parts: &'a Parts) -> Visi
     };
     let forwarded = parts.headers.get_all(name).iter().rev();
     let lines = forwarded.filter_map(|line| line.to_str().ok());
-    let client = visitor::client(peer, &edge.settings.trusted_proxies, header, lines);
+    let trusted = &edge.settings.trusted_proxies;
+    let client = visitor::client(peer, trusted, header, lines);
+    let by_proxy = visitor::is_one_of(peer, trusted);
     let counts = !matches!(door, Door::Receipt | Door::Other | Door::Postback)
         && parts.method != Method::OPTIONS;
     let standing = counts.then(|| edge.limits.client(client));
-    Visit { edge, parts, now_ms: now_millis(), client, standing }
+    Visit { edge, parts, now_ms: now_millis(), client, by_proxy, standing }
 }
 
 async fn dispatch(

@@ -2,12 +2,13 @@
 //!
 //! In: a token of ours and the incoming query. Out: a click event, and a redirect to the destination that the token names, or to its registered link's.
 //! Refuses: a token that our keys did not sign (404); one that is over, whose site is gone or does not admit the host any more, or whose host is
-//! switched off (410). Promises: without our signature nothing is ever followed.
+//! switched off (410). Promises: without our signature nothing is ever followed; a recipient who has withdrawn consent is sent on as anybody.
 
 use std::sync::Arc;
 
 use crate::check::Refusal;
 use crate::ids::RecipientKey;
+use crate::links::book::Book;
 use crate::links::token::{self, LinkClaim};
 use crate::receive::click::{self, Said, admitted, follow, registered, switched_on};
 use crate::receive::record::{Answer, Denied};
@@ -57,6 +58,9 @@ fn said<'a>(visit: &Visit<'_>, claim: &LinkClaim, mut said: Said<'a>) -> Said<'a
     if !claim.campaign.is_empty() {
         said.promotion.campaign.clone_from(&claim.campaign);
     }
-    said.recipient = RecipientKey(claim.recipient);
+    let withdrawn = |book: &Book| book.kills().stops_recipient(claim.recipient);
+    if !visit.edge.links.read(withdrawn) {
+        said.recipient = RecipientKey(claim.recipient);
+    }
     said
 }

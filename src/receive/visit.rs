@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use hyper::header::{
-    ACCEPT_LANGUAGE, COOKIE, HeaderName, HeaderValue, ORIGIN, REFERER, USER_AGENT,
+    ACCEPT_LANGUAGE, COOKIE, FORWARDED, HeaderName, HeaderValue, ORIGIN, REFERER, USER_AGENT,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
@@ -16,6 +16,7 @@ use crate::check::limits::Standing;
 use crate::check::origin::Trail;
 use crate::check::redact;
 use crate::check::visitor::{self, Known};
+use crate::config::ProxyHeader;
 use crate::event::{Client, Event, EventType, Promotion, SCHEMA_VERSION, SourceKind, VisitorBasis};
 use crate::ids::{DayHash, EventId, RecipientKey, SubmissionKey, VisitorId};
 use crate::personal::ClientIp;
@@ -31,6 +32,7 @@ const LANGUAGE_BYTES_MAX: usize = 35;
 /// Words such as `prefetch;prerender` and `document` are shorter.
 const WORD_BYTES_MAX: usize = 64;
 
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -55,6 +57,8 @@ pub struct Visit<'a> {
     pub now_ms: i64,
     /// Who sent it.
     pub client: ClientIp,
+    /// True when a proxy of ours brought it, whose word on the visitor's side counts.
+    pub by_proxy: bool,
     /// How that network, or everybody together, stands to its limit; `None` where nothing is counted.
     pub standing: Option<Standing>,
 }
@@ -64,7 +68,8 @@ pub struct Met {
     client: Client,
     /// How the browser is known.
     pub known: Known,
-    flags: Flags,
+    /// What is odd about it.
+    pub flags: Flags,
 }
 
 /// A header's value as text; bytes that are no UTF-8 are replaced.
@@ -89,6 +94,13 @@ pub fn looks_ahead(headers: &HeaderMap) -> bool {
     PURPOSES.iter().filter_map(|name| headers.get(name)).any(|value| is_speculative(&text(value)))
 }
 
+/// `proto` of an element of `Forwarded` (RFC 7239).
+fn proto(element: &str) -> Option<&str> {
+    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
+    named.next().map(|(_, value)| value.trim().trim_matches('"'))
+}
+
 /// The first language of `Accept-Language`: `de-AT,de;q=0.9` gives `de-AT`.
 fn first_language(header: &str) -> &str {
     let first = header.split([',', ';']).next().unwrap_or("").trim();
@@ -105,6 +117,20 @@ impl<'a> Visit<'a> {
     /// The `Referer`.
     pub fn referer(&self) -> Cow<'a, str> {
         header(&self.parts.headers, &REFERER)
+    }
+
+    /// True when the browser speaks https, as far as we know: `edge.public_url` says so, or a proxy of ours does, in the first word of the header
+    /// that it sets. A browser that says it through the proxy only spoils its own cookie.
+    pub fn is_https(&self) -> bool {
+        let first = |name: &HeaderName| {
+            self.parts.headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim)
+        };
+        let said = || match self.edge.settings.proxy_header {
+            ProxyHeader::XForwardedFor => first(&X_FORWARDED_PROTO),
+            ProxyHeader::Forwarded => first(&FORWARDED).and_then(proto),
+        };
+        self.edge.secure_cookies
+            || (self.by_proxy && said().is_some_and(|word| word.eq_ignore_ascii_case("https")))
     }
 
     /// The `Origin`, if it is one of the site's own.

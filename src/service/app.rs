@@ -15,6 +15,7 @@ use crate::access::gate::Gate;
 use crate::config::{Config, Home};
 use crate::ids::{Minter, now_millis};
 use crate::journal::Journal;
+use crate::links::followed::Follow as _;
 use crate::links::topic::{self, ACCESS};
 use crate::receive::Edge;
 use crate::receive::api::Api;

@@ -32,6 +32,7 @@ use crate::enrich::spam::Judge;
 use crate::ids::now_millis;
 use crate::journal::{Journal, kafka_client};
 use crate::keys::{DailySalt, Keys};
+use crate::links::followed::Follow as _;
 use crate::links::topic::LINKS;
 use crate::links::{self, follow::Follower};
 use crate::ops::{self, Check, Order, Recorder};
@@ -237,7 +238,7 @@ impl Edge {
         let (follower, mirror) = follow_links(config)?;
         let links = follower.links();
         let places = tokio::task::block_in_place(|| places_for(installation))?;
-        let caps = Caps::open(&config.data_dir).with_context(|| {
+        let caps = Caps::open(&config.data_dir, config.edge.edges).with_context(|| {
             format!("cannot read caps.json in {:?}; counts of capped offers are there: mend it, or take it away to begin at nothing", config.data_dir)
         })?;
         let caps = Arc::new(caps);

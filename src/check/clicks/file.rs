@@ -27,6 +27,8 @@ pub enum Role {
     Ad,
     /// As reports show it.
     Creative,
+    /// A creative that also tells the offer, where nothing else does: networks give each banner to one offer.
+    Banner,
     /// As reports show it.
     Placement,
 }
@@ -41,6 +43,7 @@ impl Role {
             Self::DeepLink => "deep_link",
             Self::Ad => "ad",
             Self::Creative => "creative",
+            Self::Banner => "banner",
             Self::Placement => "placement",
         }
     }

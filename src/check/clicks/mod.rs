@@ -169,9 +169,10 @@ impl Networks {
             mapped(&entry.affiliates, &entry.affiliate, &said(Role::Affiliate), |name| {
                 self.registry.affiliate(name).map(|one| one.name.as_str())
             })?;
-        let offer = mapped(&entry.offers, &entry.offer, &said(Role::Offer), |name| {
-            self.registry.offer(name).map(|one| one.name.as_str())
-        })?;
+        let offer = |name: &str| self.registry.offer(name).map(|one| one.name.as_str());
+        let of_banner = mapped(&entry.offers, "", &said(Role::Banner), offer);
+        let usual = of_banner.unwrap_or(&entry.offer);
+        let offer = mapped(&entry.offers, usual, &said(Role::Offer), offer)?;
         let path = [part(Role::Ad), part(Role::Creative), part(Role::Placement)];
         Some(Found { profile: &one.profile, affiliate, offer, path })
     }

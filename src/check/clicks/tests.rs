@@ -38,6 +38,12 @@ offers = { "3d1f3b4f" = "spring" }
 affiliate = "dealsite"
 
 [[network]]
+name = "post_affiliate_pro"
+hosts = ["p.example"]
+offers = { "12" = "spring", "73d672s1" = "spring" }
+affiliates = { "1042" = "blogger" }
+
+[[network]]
 name = "cake"
 hosts = ["*"]
 offers = { "12" = "spring" }
@@ -97,6 +103,19 @@ fn an_address_is_a_click_only_where_host_affiliate_and_offer_are_ours() {
     assert_eq!(found("v.example", "/wp-login.php", ""), None);
     assert_eq!(found("x.example", "/", "a=1042&c=12&s1=x"), pair("blogger", "spring"));
     assert_eq!(found("x.example", "/", ""), None);
+}
+
+#[test]
+fn a_banner_tells_the_offer_where_nothing_else_does() {
+    let path = "/system/scripts/click.php";
+    assert_eq!(found("p.example", path, "a_aid=1042&a_bid=73d672s1"), pair("blogger", "spring"));
+    assert_eq!(
+        found("p.example", path, "a_aid=1042&a_bid=none&a_cid=12"),
+        pair("blogger", "spring")
+    );
+    assert_eq!(found("p.example", path, "a_aid=1042&a_bid=73d672s1&a_cid=13"), None);
+    assert_eq!(found("p.example", path, "a_aid=1042&a_bid=none"), None);
+    assert_eq!(found("x.example", "/", "a=1042&c=13"), None, "a creative of another offer");
 }
 
 #[test]

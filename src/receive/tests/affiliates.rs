@@ -74,6 +74,12 @@ async fn each_profiles_documented_address_is_followed_recorded_and_told_to_the_d
                 assert_eq!((&*event.promotion.creative, &*told("banner")), ("44", "44"), "{name}");
             }
         }
+        if matches!(&**name, "cake" | "post_affiliate_pro") {
+            assert!(
+                !event.promotion.creative.is_empty(),
+                "{name}: the banner is the creative, too"
+            );
+        }
         if name == "impact" {
             assert_eq!((&*event.promotion.ad, &*told("ad")), ("44", "44"));
         }
@@ -123,6 +129,39 @@ async fn a_deep_link_leads_to_the_offers_hosts_or_the_offers_own_page() {
         assert!(fell_back || to == "/%09/evil.example", "{to}: {found}");
         if fell_back {
             assert_eq!(running.events().pop().unwrap().flags, ["deep_link_refused"], "{to}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_networks_own_word_for_a_deep_link_is_understood() {
+    let words = [
+        ("affise", "path=%2Fdeep"),
+        ("affise", "redirect=https%3A%2F%2Fwww.shop.example%2Fdeep"),
+        ("cake", "ckmrdr=https%3A%2F%2Fwww.shop.example%2Fdeep"),
+        ("everflow", "url=https%3A%2F%2Fwww.shop.example%2Fdeep"),
+        ("impact", "u=https%3A%2F%2Fwww.shop.example%2Fdeep"),
+        ("post_affiliate_pro", "desturl=https://www.shop.example/deep"),
+        ("tune", "url=https%3A%2F%2Fwww.shop.example%2Fdeep"),
+    ];
+    let names: std::collections::BTreeSet<_> = words.iter().map(|(name, _)| *name).collect();
+    let entries: String = names.into_iter().map(network).collect();
+    let running = start_with(&[SITES, NETWORKS, &entries].concat(), |_| {}).await;
+    let profiles = Profiles::load("").unwrap();
+    for (name, word) in words {
+        let example = &profiles.get(name).unwrap().file.example;
+        for (asked, leads_to) in [
+            (word.to_owned(), "https://www.shop.example/deep?"),
+            (word.replace("www.shop.example", "evil.example"), "https://www.shop.example/"),
+        ] {
+            let path = format!("{example}&{asked}");
+            let request =
+                format!("GET {path} HTTP/1.1\r\nhost: {name}.go\r\nconnection: close\r\n\r\n");
+            let answer = super::Answer::parse(&running.raw(request.as_bytes()).await);
+            let location = answer.header("location").unwrap();
+            assert!(location.starts_with(leads_to), "{name}: {asked}: {location}");
+            let passed = location.contains("evil") || location.contains("%2Fdeep");
+            assert!(!passed, "{name}: what was read is not passed on: {location}");
         }
     }
 }

@@ -90,6 +90,32 @@ async fn who_must_not_be_marked_is_not() {
 }
 
 #[tokio::test]
+async fn the_cookie_crosses_sites_where_a_proxy_of_ours_says_that_the_browser_speaks_https() {
+    for (trusted, line, crosses) in [
+        ("127.0.0.1/32", "x-forwarded-proto: https", true),
+        ("127.0.0.1/32", "x-forwarded-proto: HTTPS, http", true),
+        ("127.0.0.1/32", "forwarded: for=203.0.113.7;proto=https", true),
+        ("127.0.0.1/32", "forwarded: for=203.0.113.7; Proto=\"https\", for=10.0.0.1", true),
+        ("127.0.0.1/32", "x-forwarded-proto: http, https", false),
+        ("127.0.0.1/32", "x-forwarded-proto: http", false),
+        ("127.0.0.1/32", "x: y", false),
+        ("10.0.0.0/8", "x-forwarded-proto: https", false),
+    ] {
+        let running = start(|config| {
+            config.edge.trusted_proxies = vec![trusted.parse().unwrap()];
+            if line.starts_with("forwarded") {
+                config.edge.proxy_header = crate::config::ProxyHeader::Forwarded;
+            }
+        })
+        .await;
+        let answer = running.get("/c/summer", &[line]).await;
+        let cookie = answer.header("set-cookie").unwrap();
+        let ends = if crosses { "; Secure; SameSite=None" } else { "HttpOnly; SameSite=Lax" };
+        assert!(cookie.ends_with(ends), "{trusted} {line}: {cookie}");
+    }
+}
+
+#[tokio::test]
 async fn an_affiliate_click_carries_its_numbers() {
     let running = start(|_| {}).await;
     let answer = running.get("/a/blogger/spring?cid=forged&aff_sub2=t&x=1", &[]).await;

@@ -192,6 +192,82 @@ async fn ads_that_are_shown_together_are_recorded_all_or_none_each_with_an_id_of
 }
 
 #[tokio::test]
+async fn what_is_odd_about_one_ad_is_not_said_of_those_beside_it() {
+    let two = "[[link]]\nnumber = 9\nname = \"autumn\"\nsite = \"shop\"\ndestination = \"https://www.shop.example/b\"\nad = \"boots\"\n";
+    let running = start_with(&[SITES, two].concat(), |_| {}).await;
+    let path = "/i.gif?ads=summer-shoes,boots,boots&prices=9.90,cheap,&keyword={keyword}";
+    assert_eq!(running.get(path, &[]).await.status, 200);
+    let flags: Vec<_> = running.event().unfold().map(|event| event.flags).collect();
+    let (all, odd) = ("macro_unexpanded", "price_unreadable");
+    assert_eq!(flags[0], [all]);
+    assert_eq!(flags[2], [all]);
+    let mut of_second = flags[1].clone();
+    of_second.sort();
+    assert_eq!(of_second, [all, odd]);
+}
+
+#[tokio::test]
+async fn an_open_of_which_only_the_number_is_kept_keeps_nothing_of_its_address_either() {
+    for (mode, kept) in [("individual", true), ("aggregate", false)] {
+        let sites = SITES.replace(
+            "campaign = \"spring\"\n\n",
+            &format!("campaign = \"spring\"\nopens = \"{mode}\"\n\n"),
+        );
+        let running = start_with(&sites, |_| {}).await;
+        let token = crate::tokens::sign_mail(&running.edge.keys, 4, "customer-42");
+        let path = format!("/o/{token}.gif?utm_content=customer-42&gclid=g1&utm_id=7");
+        running.get(&path, &["referer: https://mail.example/inbox/42"]).await;
+        let origin = running.event().origin;
+        assert_eq!(origin.utm_content == "customer-42", kept, "{mode}");
+        assert_eq!(!origin.click_ids.is_empty() && !origin.tags.is_empty(), kept, "{mode}");
+        assert_eq!(!origin.referrer_host.is_empty(), kept, "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_withdrawn_consent_is_no_more_named_in_opens_and_clicks_and_others_are() {
+    use crate::links::kills::recipient_name;
+    use crate::links::record::{Change, Kill, Switch};
+    use crate::links::token::{self, LinkClaim};
+    let sites = SITES
+        .replace("campaign = \"spring\"\n\n", "campaign = \"spring\"\nopens = \"individual\"\n\n");
+    let running = start_with(&sites, |_| {}).await;
+    let keys = &running.edge.keys;
+    let recipient = |reference| crate::tokens::recipient(keys, reference);
+    let switch = |on| {
+        let name = recipient_name(recipient("customer-42")).into();
+        running.edge.links.apply(&[Change::Kill(Kill { what: Switch::Recipient, name, on })]);
+    };
+    for (on, reference, named) in [
+        (false, "customer-42", true),
+        (true, "customer-42", false),
+        (true, "customer-43", true),
+        (false, "customer-42", true),
+    ] {
+        switch(on);
+        let before = running.events().len();
+        let open = crate::tokens::sign_mail(keys, 4, reference);
+        assert!(is_pixel(&running.get(&format!("/o/{open}.gif"), &[]).await, 200));
+        let claim = LinkClaim {
+            site: "shop".into(),
+            destination: "https://www.shop.example/x".into(),
+            mailing: 4,
+            recipient: recipient(reference),
+            ..LinkClaim::default()
+        };
+        let answer = running.get(&format!("/r/{}", token::sign(keys, &claim)), &[]).await;
+        assert_eq!(answer.status, 302);
+        let events = &running.events()[before..];
+        assert_eq!(events.len(), 2);
+        for event in events {
+            let expected = if named { recipient(reference) } else { 0 };
+            assert_eq!(event.recipient.0, expected, "{on} {reference} {:?}", event.event_type);
+        }
+        assert_eq!(events[0].day_hash.is_none(), !named, "of an open nothing is left");
+    }
+}
+
+#[tokio::test]
 async fn what_is_kept_of_an_open_is_what_the_mailings_mode_says() {
     for (mode, recorded, whose) in
         [("individual", 1, true), ("aggregate", 1, false), ("off", 0, false), ("", 1, false)]

@@ -1,14 +1,16 @@
-//! A wire that a test can cut and mend: a TCP proxy in front of something real.
+//! A wire that a test can cut, mend and make slow: a TCP proxy in front of something real.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// In front of `to`, on a port of its own. Lives as long as the test run.
 pub struct Proxy {
     pub address: String,
     cut: Arc<AtomicBool>,
+    delay_ms: Arc<AtomicU64>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -17,7 +19,9 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (cut, open) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let delay_ms = Arc::new(AtomicU64::new(0));
         let (to, is_cut, all) = (to.to_owned(), cut.clone(), open.clone());
+        let delay = delay_ms.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if is_cut.load(Ordering::SeqCst) {
@@ -27,14 +31,20 @@ impl Proxy {
                 for (from, into) in [(&client, &server), (&server, &client)] {
                     let (from, into) = (from.try_clone().unwrap(), into.try_clone().unwrap());
                     all.lock().unwrap().push(from.try_clone().unwrap());
+                    let delay = delay.clone();
                     std::thread::spawn(move || {
-                        let _ = io::copy(&mut &from, &mut &into);
+                        let _ = pass(&from, &into, &delay);
                         let _ = into.shutdown(Shutdown::Both);
                     });
                 }
             }
         });
-        Self { address, cut, open }
+        Self { address, cut, delay_ms, open }
+    }
+
+    /// From now on each piece passes after this long.
+    pub fn slow(&self, delay: Duration) {
+        self.delay_ms.store(delay.as_millis() as u64, Ordering::SeqCst);
     }
 
     /// Ends every connection, and each new one at once.
@@ -47,5 +57,18 @@ impl Proxy {
 
     pub fn mend(&self) {
         self.cut.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Passes bytes on until either side ends.
+fn pass(mut from: &TcpStream, mut into: &TcpStream, delay_ms: &AtomicU64) -> io::Result<()> {
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        let count = from.read(&mut piece)?;
+        if count == 0 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(delay_ms.load(Ordering::SeqCst)));
+        into.write_all(&piece[..count])?;
     }
 }

@@ -3,13 +3,17 @@
 use std::time::{Duration, Instant};
 
 use super::{BROWSER, expect_number, nothing_is_doubled};
-use crate::env::broker::Broker;
+use crate::env::broker::{Broker, Door};
+use crate::env::free_port;
 use crate::env::program::Installation;
 use crate::env::proxy::Proxy;
 use crate::env::warehouse::Warehouse;
 
 /// A redirect waits 20 ms for the log; the rest is a debug build's on a busy machine.
 const GOES_WITHIN: Duration = Duration::from_millis(1_500);
+
+/// A Kafka that answers, but later than a redirect waits.
+const SLOW: Duration = Duration::from_millis(400);
 
 /// Redirects of every kind, one after the other.
 fn all_go(installation: &Installation, signed: &str, while_away: &str) -> u64 {
@@ -39,12 +43,15 @@ fn counted(installation: &Installation, line: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_redirect_goes_while_each_dependency_is_away_in_turn() {
-    let broker = Broker::own().await;
+    let listens = free_port();
+    let line = Proxy::before(&format!("127.0.0.1:{listens}"));
+    let named = line.address.rsplit_once(':').unwrap().1.parse().unwrap();
+    let broker = Broker::with_doors(vec![Door { listens, named }]).await;
     let database = Warehouse::shared().database().await;
     let wire = Proxy::before(database.access.url.strip_prefix("http://").unwrap());
     let mut installation = Installation::new("away");
     installation.use_warehouse(&database);
-    installation.use_kafka(&broker.address(), "away");
+    installation.use_kafka(&line.address, "away");
     installation.set("WAREHOUSE__URL", &format!("http://{}", wire.address));
     installation.set("EDGE__REDIRECT_WAIT_MS", "20");
     let mut program = installation.ready(&["up"]).await;
@@ -54,6 +61,9 @@ async fn every_redirect_goes_while_each_dependency_is_away_in_turn() {
         signed.trim().strip_prefix(&format!("http://127.0.0.1:{}", installation.edge)).unwrap();
 
     let mut sent = all_go(&installation, signed, "all is well");
+    line.slow(SLOW);
+    sent += all_go(&installation, signed, "Kafka is slow");
+    line.slow(Duration::ZERO);
     broker.stop_signal();
     sent += all_go(&installation, signed, "Kafka hangs");
     broker.cont();
