@@ -63,6 +63,7 @@ pub mod limits;
 pub mod names;
 pub mod origin;
 pub mod postbacks;
+pub mod profiles;
 pub mod redact;
 pub mod return_url;
 pub mod spam;

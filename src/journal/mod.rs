@@ -60,6 +60,8 @@ pub enum Outcome {
     Durable,
     /// In the journal by write(2): safe from a killed process, not yet from a power cut.
     Written,
+    /// Taken, and not yet written when the sender's patience was over: it most likely will be, but that is no promise.
+    Late,
     /// Nowhere: the disk is full or failing. The sender is told to try again.
     Refused,
 }
@@ -177,7 +179,7 @@ impl DiskLog {
                 Outcome::Refused
             }
         };
-        let refused = outcome == Outcome::Refused;
+        let refused = matches!(outcome, Outcome::Refused | Outcome::Late);
         if self.refusing.load(Ordering::Relaxed) != refused {
             self.refusing.store(refused, Ordering::Relaxed);
         }
@@ -214,7 +216,8 @@ async fn patiently<E>(
         Ok(Err(_)) => Outcome::Refused,
         Err(_) => match tokio::time::timeout(WRITE_GRACE, written).await {
             Ok(Ok(())) => Outcome::Written,
-            Ok(Err(_)) | Err(_) => Outcome::Refused,
+            Ok(Err(_)) => Outcome::Refused,
+            Err(_) => Outcome::Late,
         },
     }
 }

@@ -61,7 +61,7 @@ pub async fn events(
     let outcomes = append_all(&edge.journal, records).await;
     let letter = |outcome: &Outcome| match outcome {
         Outcome::Durable => 'd',
-        Outcome::Written => 'w',
+        Outcome::Written | Outcome::Late => 'w',
         Outcome::Refused => 'r',
     };
     Ok(outcomes.iter().map(letter).collect())

@@ -89,7 +89,7 @@ pub async fn durable(edge: &Edge, event: &Event) -> Result<String, Refusal> {
     match tokio::time::timeout(DURABLE_WAIT, append).await {
         Ok(Outcome::Durable) => Ok(sign_receipt(&edge.keys, event.id)),
         // Written but never fsynced within the wait: it may survive, but that is no promise.
-        Ok(Outcome::Written) | Err(_) => Err(Refusal::LogSlow),
+        Ok(Outcome::Written | Outcome::Late) | Err(_) => Err(Refusal::LogSlow),
         Ok(Outcome::Refused) => Err(Refusal::LogFull),
     }
 }
@@ -146,6 +146,7 @@ pub async fn redirect(visit: &Visit<'_>, mut event: Event, kind: Kind, location:
             Settled::Accepted
         }
         Outcome::Written => Settled::Accepted,
+        Outcome::Late => Settled::Unrecorded(Unrecorded::LogSlow),
         Outcome::Refused => Settled::Unrecorded(Unrecorded::LogFull),
     };
     Answer { settled, ..Answer::answered(reply) }

@@ -53,6 +53,7 @@ labels! {
     Unrecorded {
         OverLimit "over_limit" "The network is more than ten times over its limit.";
         LogFull "log_full" "The log could not take it, and a redirect goes all the same.";
+        LogSlow "log_slow" "The log had not written it when a redirect had to go; it most likely has since.";
         OpensOff "opens_off" "The mailing keeps no opens (`opens = \"off\"`).";
     }
 }

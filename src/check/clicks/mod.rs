@@ -16,7 +16,8 @@ use std::sync::Arc;
 pub use self::file::Role;
 use self::profile::Segment;
 pub use self::profile::{Meaning, Profile};
-use crate::config::{ConfigError, nearest};
+use super::profiles;
+use crate::config::ConfigError;
 use crate::receive::pairs::pairs;
 use crate::registry::{Network, Registry};
 
@@ -27,35 +28,15 @@ pub const OWN: &str = "leadtrail";
 const SEGMENTS_MAX: usize = 6;
 
 /// All profiles, by name.
-#[derive(Debug)]
-pub struct Profiles(BTreeMap<String, Arc<Profile>>);
+pub type Profiles = profiles::Profiles<Profile>;
 
-impl Profiles {
-    /// The built-in ones, with those of `folder` over them; an empty `folder` is none.
-    ///
-    /// # Errors
-    /// With file, line and the nearest valid word.
-    pub fn load(folder: &str) -> Result<Self, ConfigError> {
-        let mut profiles = BTreeMap::new();
-        for (name, (text, source)) in file::texts(folder)? {
-            let wrong = |what: String| ConfigError::Wrong(format!("{source}: {what}"));
-            let profile = Profile::new(&name, file::parse(&text, &source)?).map_err(wrong)?;
-            profiles.insert(name, Arc::new(profile));
-        }
-        Ok(Self(profiles))
-    }
+impl profiles::Kind for Profile {
+    type File = file::File;
+    const FOLDER: &'static str = "clicks";
+    const BUILT_IN: &'static [(&'static str, &'static str)] = file::FILES;
 
-    /// The profile of this name.
-    ///
-    /// # Errors
-    /// With the nearest name there is.
-    pub fn get(&self, name: &str) -> Result<&Arc<Profile>, &str> {
-        self.0.get(name).ok_or_else(|| nearest(name, self.0.keys().map(String::as_str)))
-    }
-
-    /// All of them, by name.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Profile>> {
-        self.0.values()
+    fn of(name: &str, file: file::File) -> Result<Self, String> {
+        Self::new(name, file)
     }
 }
 

@@ -132,7 +132,7 @@ fn an_affiliates_links_at_our_own_door_are_read_as_its_tracker_writes_them() {
 
 #[test]
 fn a_profile_that_cannot_be_right_says_so() {
-    let wrong = |text: &str| match file::parse(text, "x.toml") {
+    let wrong = |text: &str| match profiles::parse::<file::File>(text, "x.toml") {
         Ok(file) => Profile::new("x", file).unwrap_err(),
         Err(error) => error.to_string(),
     };

@@ -4,15 +4,12 @@
 //! differs between networks stands in these files; a network that isn't there yet needs a file, no code.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::Deserialize;
 
 use super::money::{Decimal, Unit};
 use super::status::StatusMap;
-use crate::config::ConfigError;
 use crate::event::Duplicates;
-use crate::registry::checks::explain;
 
 /// What a parameter is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -315,45 +312,4 @@ fn usual_join() -> String {
 
 fn usual_required() -> Vec<String> {
     vec!["click_id|transaction|order".to_owned()]
-}
-
-/// Reads a profile's text; `source` names it in errors.
-///
-/// # Errors
-/// With file, line and the nearest valid word.
-pub fn parse(text: &str, source: &str) -> Result<File, ConfigError> {
-    toml::from_str(text).map_err(|error| ConfigError::Wrong(explain(&error, text, source)))
-}
-
-/// The texts of all profiles, by name: the built-in ones, and those of a folder over them.
-///
-/// # Errors
-/// When the folder or a file of it can't be read.
-pub fn texts(folder: &str) -> Result<BTreeMap<String, (String, String)>, ConfigError> {
-    let mut texts: BTreeMap<String, (String, String)> = super::built_in::FILES
-        .iter()
-        .map(|(name, text)| {
-            let source = format!("built-in config/dialects/postbacks/{name}.toml");
-            ((*name).to_owned(), ((*text).to_owned(), source))
-        })
-        .collect();
-    if folder.is_empty() {
-        return Ok(texts);
-    }
-    let folder = Path::new(folder).join("postbacks");
-    let unreadable = |path: &Path, source| ConfigError::Read { path: path.to_owned(), source };
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(texts),
-        Err(error) => return Err(unreadable(&folder, error)),
-    };
-    for entry in entries {
-        let path = entry.map_err(|error| unreadable(&folder, error))?.path();
-        let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
-        if path.extension().is_some_and(|ending| ending == "toml") {
-            let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
-            texts.insert(name.to_owned(), (text, path.display().to_string()));
-        }
-    }
-    Ok(texts)
 }

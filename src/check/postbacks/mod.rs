@@ -30,42 +30,17 @@ pub use profile::Profile;
 pub use read::{Reading, Refused};
 pub use status::Status;
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use crate::config::{ConfigError, nearest};
+use super::profiles;
 
 /// All profiles, by name.
-#[derive(Debug)]
-pub struct Profiles(HashMap<String, Arc<Profile>>);
+pub type Profiles = profiles::Profiles<Profile>;
 
-impl Profiles {
-    /// The built-in ones, with those of `folder` over them; an empty `folder` is none.
-    ///
-    /// # Errors
-    /// With file, line and the nearest valid word.
-    pub fn load(folder: &str) -> Result<Self, ConfigError> {
-        let mut profiles = HashMap::new();
-        for (name, (text, source)) in file::texts(folder)? {
-            let wrong = |what: String| ConfigError::Wrong(format!("{source}: {what}"));
-            let profile = Profile::new(&name, file::parse(&text, &source)?).map_err(wrong)?;
-            profiles.insert(name, Arc::new(profile));
-        }
-        Ok(Self(profiles))
-    }
+impl profiles::Kind for Profile {
+    type File = file::File;
+    const FOLDER: &'static str = "postbacks";
+    const BUILT_IN: &'static [(&'static str, &'static str)] = built_in::FILES;
 
-    /// The profile of this name.
-    ///
-    /// # Errors
-    /// With the nearest name there is.
-    pub fn get(&self, name: &str) -> Result<&Arc<Profile>, &str> {
-        self.0.get(name).ok_or_else(|| nearest(name, self.0.keys().map(String::as_str)))
-    }
-
-    /// All of them, by name.
-    pub fn all(&self) -> Vec<&Arc<Profile>> {
-        let mut all: Vec<_> = self.0.values().collect();
-        all.sort_by(|one, other| one.name.cmp(&other.name));
-        all
+    fn of(name: &str, file: file::File) -> Result<Self, String> {
+        Self::new(name, file)
     }
 }

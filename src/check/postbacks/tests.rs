@@ -31,7 +31,7 @@ pub(super) static KEYS: LazyLock<Keys> = LazyLock::new(new_keys);
 static OPEN: LazyLock<Vec<(Installed, Registry)>> = LazyLock::new(|| {
     let all = PROFILES.all();
     let readable =
-        all.iter().filter(|profile| !matches!(profile.authentication, Authentication::Clickbank));
+        all.filter(|profile| !matches!(profile.authentication, Authentication::Clickbank));
     readable.map(|profile| installed(&profile.name, "", "")).collect()
 });
 
@@ -200,7 +200,7 @@ fn every_profile_is_a_file_and_every_file_a_profile() {
         .collect();
     files.sort();
     let profiles = Profiles::load("").unwrap();
-    let names: Vec<&str> = profiles.all().iter().map(|profile| profile.name.as_str()).collect();
+    let names: Vec<&str> = profiles.all().map(|profile| profile.name.as_str()).collect();
     assert_eq!(names, files);
     assert!(names.len() >= 40, "{}", names.len());
 }

@@ -113,7 +113,7 @@ impl KafkaLog {
     /// Makes a record durable, on Kafka or in the spill.
     pub async fn append(&self, record: &Record, patience: Patience) -> Outcome {
         let outcome = self.sender.append(record, patience, self.deadline).await;
-        let refused = outcome == Outcome::Refused;
+        let refused = matches!(outcome, Outcome::Refused | Outcome::Late);
         if self.sender.shared.refusing.load(Ordering::Relaxed) != refused {
             self.sender.shared.refusing.store(refused, Ordering::Relaxed);
         }
@@ -138,7 +138,9 @@ impl KafkaLog {
             ));
         }
         if shared.refusing.load(Ordering::Relaxed) {
-            return Err("kafka is away and the spill refused the last event".to_owned());
+            return Err(
+                "kafka is away and the spill did not take the last event in time".to_owned()
+            );
         }
         Ok(())
     }

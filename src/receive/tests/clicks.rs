@@ -148,8 +148,13 @@ async fn a_redirect_goes_whatever_the_log_says() {
     assert_eq!((lost.status, lost.header("leadtrail-receipt")), (302, None));
     assert_eq!(running.events().len(), 1);
     assert_eq!(running.counted("leadtrail_requests_accepted_total", "kind=\"click\""), 1);
-    let full = "kind=\"click\",reason=\"log_full\"";
-    assert_eq!(running.counted("leadtrail_requests_unrecorded_total", full), 1);
+    running.log_says(Some(Outcome::Late));
+    let late = running.get("/c/summer", &[]).await;
+    assert_eq!((late.status, late.header("leadtrail-receipt")), (302, None));
+    for reason in ["log_full", "log_slow"] {
+        let reason = format!("kind=\"click\",reason=\"{reason}\"");
+        assert_eq!(running.counted("leadtrail_requests_unrecorded_total", &reason), 1);
+    }
 }
 
 #[tokio::test]

@@ -73,13 +73,13 @@ async fn every_redirect_goes_while_each_dependency_is_away_in_turn() {
     sent += all_go(&installation, signed, "both are away");
     wire.mend();
     sent += all_go(&installation, signed, "Kafka is down");
+    // On a busy machine a write takes longer than a redirect waits; it is done all the same.
+    let reason = "leadtrail_requests_unrecorded_total{kind=\"click\",reason=\"log_slow\"}";
+    let late = counted(&installation, reason) as u64;
     let metrics = installation.metrics();
-    assert_eq!(
-        sum(&metrics, "leadtrail_requests_unrecorded_total"),
-        0,
-        "all of it is in the spill"
-    );
-    assert_eq!(sum(&metrics, "leadtrail_requests_accepted_total"), sent);
+    let unrecorded = sum(&metrics, "leadtrail_requests_unrecorded_total");
+    assert_eq!(unrecorded, late, "all of it is in the spill");
+    assert_eq!(sum(&metrics, "leadtrail_requests_accepted_total") + late, sent);
     broker.restart().await;
     expect_number(&database.admin, "SELECT uniqExact(event_id) FROM events", sent).await;
     nothing_is_doubled(&database.admin).await;
