@@ -93,7 +93,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(crate::cases::cases(64))]
         #[test]
         fn no_changed_token_is_a_session(flip in 0usize..600, text in ".{0,130}") {
             let keys = keys();

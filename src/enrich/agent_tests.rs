@@ -154,7 +154,7 @@ proptest! {
 
 proptest! {
     // Milliseconds each: always so many, whatever PROPTEST_CASES says.
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::cases::cases(64))]
 
     #[test]
     fn any_agent_of_full_length_is_parsed_in_bounded_time(

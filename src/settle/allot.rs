@@ -229,7 +229,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(50))]
+        #![proptest_config(crate::cases::cases(50))]
 
         /// 50 months in 20 orders each.
         #[test]

@@ -3,7 +3,7 @@ use crate::access::record::Role;
 use crate::check::dialects::Dialects;
 use crate::tokens::{ClickClaim, sign_click};
 use proptest::prelude::*;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 struct World {
     registry: Registry,
@@ -13,6 +13,9 @@ struct World {
 }
 
 const NOW_MS: i64 = 1_790_000_000_000;
+
+/// One for all cases of a property.
+static WORLD: LazyLock<World> = LazyLock::new(world);
 
 fn world() -> World {
     let registry = Registry::load("").unwrap();
@@ -188,19 +191,18 @@ fn somebodys_address_is_no_id_that_is_kept() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(crate::cases::cases(512))]
     #[test]
     fn money_is_read_back_as_it_was_written(scaled in 0i64..=999_999_999_999_999) {
         let amount = Amount::from_scaled(scaled);
-        let world = world();
         for text in [format!("{amount}"), format!("\"{amount}\"")] {
-            let event = world.read(&format!(r#"{{"type":"purchase","order_id":"1","amount":{text},"currency":"EUR"}}"#)).unwrap();
+            let event = WORLD.read(&format!(r#"{{"type":"purchase","order_id":"1","amount":{text},"currency":"EUR"}}"#)).unwrap();
             prop_assert_eq!(event.worth.unwrap().amount, Some(amount));
         }
     }
 
     #[test]
     fn no_json_makes_the_reader_panic(name in "type|amount|items|fields|time|[a-z_]{0,9}", value in r#"[0-9.eE+-]{0,9}|"[^"\\]{0,9}"|\[.{0,9}\]|\{.{0,9}\}|null"#, kind in "purchase|refund|lead|status|conversion") {
-        let _ = world().read(&format!(r#"{{"type":"{kind}","order_id":"1","{name}":{value}}}"#));
+        let _ = WORLD.read(&format!(r#"{{"type":"{kind}","order_id":"1","{name}":{value}}}"#));
     }
 }
