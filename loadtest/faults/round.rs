@@ -32,7 +32,7 @@ pub async fn round(
     let admin = installation.admin()?;
     tables::hold_merges(&admin).await.context("holding merges")?;
     let receipts = installation.folder().join(format!("round-{number}.receipts"));
-    let strikes = if scenario.destroys_the_log() { 1 } else { options.strikes };
+    let strikes = if scenario.strikes_once() { 1 } else { options.strikes };
     let slot = Duration::from_secs(options.seconds.into()) + scenario.sleeps(options.hang());
     let seconds = u32::try_from(slot.as_secs())? * strikes;
     let edge = installation.edge();

@@ -225,6 +225,11 @@ impl Scenario {
         matches!(self, Self::WipeJournal | Self::RecreateTopicRunning | Self::RecreateTopicDown)
     }
 
+    /// Whether one strike takes all of a round's load: the log goes, or the engine is killed as long as there are parts.
+    pub fn strikes_once(self) -> bool {
+        self.destroys_the_log() || self == Self::Kill9EngineAtCommit
+    }
+
     /// How long something sleeps in it, by which the load lasts longer.
     pub fn sleeps(self, hang: Duration) -> Duration {
         match self {
