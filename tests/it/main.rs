@@ -13,6 +13,7 @@ mod crates;
 mod deliver;
 mod docs;
 mod engine;
+mod faults;
 mod hostile;
 mod receive;
 mod report;

@@ -5,6 +5,7 @@ mod audit;
 mod away;
 mod events;
 mod faults;
+mod interleavings;
 mod kafka;
 mod ledger;
 mod links;

@@ -282,6 +282,11 @@ impl Program {
         self.child.as_mut().and_then(|child| child.try_wait().unwrap())
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
     /// Ends it without a warning.
     pub fn kill9(&mut self) {
         let mut child = self.child.take().expect("the program runs");
