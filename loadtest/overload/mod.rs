@@ -81,7 +81,7 @@ async fn overloaded(options: &OverloadOptions) -> anyhow::Result<bool> {
     let watch = Watch::begin(edge, installation.edge_port(), installation.ops_port(Part::Edge));
     let slow = Slow::begin(installation.edge_port(), options.slow);
     let mut asked = options.load.clone();
-    (asked.rate, asked.connections) = (rate, options.connections);
+    (asked.rate, asked.connections) = (rate, options.fast);
     let receipts = installation.folder().join("overload.receipts");
     let address = installation.edge();
     let loaded = load(&address, &asked, options.load.seconds, options.load.seed, &receipts).await?;

@@ -14,8 +14,8 @@ pub struct OverloadOptions {
     #[arg(long, default_value_t = 0.2)]
     pub edge_share: f64,
     /// Connections that ask as fast as they are answered
-    #[arg(long = "fast", default_value_t = 4_900)]
-    pub connections: u16,
+    #[arg(long, default_value_t = 4_900)]
+    pub fast: u16,
     /// Connections that are slow: a third each with headers, bodies and reading
     #[arg(long, default_value_t = 5_000)]
     pub slow: u16,
