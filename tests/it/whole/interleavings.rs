@@ -165,7 +165,9 @@ impl Scene {
     /// The committed offset of each partition; 0 for none.
     fn committed(&self) -> Vec<usize> {
         let mut list = TopicPartitionList::new();
-        (0..PARTITIONS).for_each(|partition| drop(list.add_partition(TOPIC, partition)));
+        for partition in 0..PARTITIONS {
+            list.add_partition(TOPIC, partition);
+        }
         let list = self.group().committed_offsets(list, Duration::from_secs(10)).unwrap();
         let offset = |offset| match offset {
             Offset::Offset(offset) => usize::try_from(offset).unwrap(),
