@@ -3,6 +3,7 @@
 mod affiliates;
 mod audit;
 mod away;
+mod cases;
 mod events;
 mod faults;
 mod interleavings;
