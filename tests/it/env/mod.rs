@@ -10,6 +10,7 @@
 
 pub mod broker;
 mod broker_tests;
+pub mod dice;
 mod machine;
 pub mod program;
 pub mod proxy;

@@ -5,35 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::facts::*;
 use super::world::*;
+use crate::env::dice::Dice;
 
 /// How long worlds are tried; each takes several runs on the engine.
 const TIME: Duration = Duration::from_secs(20);
 
 /// Worlds that are tried at least, however slow the machine.
 const WORLDS_MIN: u64 = 2;
-
-/// A random source that a seed repeats: splitmix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (bits ^ (bits >> 31)) % sides
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[usize::try_from(self.roll(from.len() as u64)).unwrap()]
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for index in (1..items.len()).rev() {
-            items.swap(index, usize::try_from(self.roll(index as u64 + 1)).unwrap());
-        }
-    }
-}
 
 /// Three days of few visitors, few hashes and few moments, so that everything meets everything.
 fn history(dice: &mut Dice) -> Vec<Fact> {

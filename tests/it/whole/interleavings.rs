@@ -14,6 +14,7 @@ use rustix::process::Signal;
 
 use super::BROWSER;
 use crate::env::broker::Broker;
+use crate::env::dice::Dice;
 use crate::env::program::{Installation, Program};
 use crate::env::proxy::Proxy;
 use crate::env::warehouse::Warehouse;
@@ -33,19 +34,6 @@ const SESSION: Duration = Duration::from_secs(12);
 
 /// Longer, so that who sleeps wakes as a zombie.
 const SLEEP: Duration = Duration::from_secs(14);
-
-/// A random source that a seed repeats: splitmix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (bits ^ (bits >> 31)) % sides
-    }
-}
 
 /// What must become of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
