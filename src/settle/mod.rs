@@ -25,8 +25,8 @@
 //!   else to the coupon's owner; else to the last affiliate click of the visitor, then of the day's hash; else to nobody. Of a
 //!   transaction's messages the strongest evidence wins, the earliest of equals. `proof` keeps all that was considered. Leads and
 //!   repeats earn nothing, though the ledger names their winner.
-//!   What only a browser claims is worth what the offer says, if it has an amount: the offer that the pixel's own evidence named when an
-//!   edge took it, whatever takes that evidence away later.
+//!   What only a browser claims is worth what the winner's offer says, if it has an amount, and else what is claimed; so it is another
+//!   amount when the winner changes before the lock.
 //! - **The lock** is the time at which an edge took the first approval, or `lock_after_days` after the conversion, whichever is earlier; with
 //!   an approval and without a winner a day is waited for one, for a shop's server is often quicker than the browser. Evidence counts
 //!   from when an edge took it, until something takes it away (a second visitor with the same day's hash). What comes after the

@@ -25,6 +25,7 @@ const FILES: &[(&str, &str)] = &[
     ("012_contacts.sql", include_str!("../../deploy/schema/012_contacts.sql")),
     ("013_ledger.sql", include_str!("../../deploy/schema/013_ledger.sql")),
     ("014_doors.sql", include_str!("../../deploy/schema/014_doors.sql")),
+    ("015_worth.sql", include_str!("../../deploy/schema/015_worth.sql")),
 ];
 
 /// Characters of a server's error that are told.

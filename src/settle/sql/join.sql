@@ -20,8 +20,7 @@ WITH
         FROM settle_registry FINAL WHERE fingerprint = {registry:UInt64} AND kind = 'link'
     ),
     offers AS (
-        SELECT number AS offer_number, name AS offer_name, site AS offer_site, window_ms AS offer_window_ms,
-            has_amount AS offer_has_amount, amount AS offer_amount, currency AS offer_currency
+        SELECT number AS offer_number, name AS offer_name, site AS offer_site, window_ms AS offer_window_ms
         FROM settle_registry FINAL WHERE fingerprint = {registry:UInt64} AND kind = 'offer'
     ),
     affiliates AS (
@@ -211,12 +210,9 @@ SELECT {version:UInt64}, 'joined', 1, site, event_time, id_seq, id_node, event_t
     click.link, click.mailing, click.affiliate, click.offer,
     if((site, event_time, id_seq, id_node) IN (SELECT site, event_time, id_seq, id_node FROM repeated), 'submission', 'none'),
     payee.1, payee.2, payee.3, payee.4, payee.5, payee.6,
-    -- What only a browser claims is worth what the offer says.
-    if(limited = 1 AND offer_has_amount, offer_amount, claimed_amount),
-    if(limited = 1 AND offer_has_amount, offer_currency, claimed_currency),
+    claimed_amount, claimed_currency,
     known_time, proof, voices, if(group_key = '' OR limited = 1, '', order_id)
-FROM (SELECT *, last.2 AS click, voices[1] AS payee, payee.3 AS payee_offer FROM joined) AS found
-LEFT JOIN offers ON found.payee_offer = offers.offer_name
+FROM (SELECT *, last.2 AS click, voices[1] AS payee FROM joined) AS found
 LEFT JOIN (
     SELECT site AS group_site, conversion_time, conversion_seq, conversion_node, group_key FROM settle_groups WHERE version = {version:UInt64}
 ) AS groups ON found.site = groups.group_site AND found.event_time = groups.conversion_time

@@ -10,7 +10,8 @@
 -- All of these times were fixed at the edges, so neither the order of arrival nor the clock of this run matters.
 INSERT INTO settle_payouts (site, conversion_time, conversion_seq, conversion_node, event_type, state, affiliate, offer, evidence,
     found_by, click_time, click_seq, click_node, amount, currency, payout, payout_currency, status, refunded, messages,
-    known_time, end_time, lock_time, own, proof, disputes, rule, voices, won_time, held, share, share_currency, version)
+    known_time, end_time, lock_time, own, proof, disputes, rule, voices, won_time, held, share, share_currency,
+    claimed_amount, claimed_currency, version)
 WITH
     toDateTime64(0, 3, 'UTC') AS never,
     toDateTime64('2200-01-01 00:00:00', 3, 'UTC') AS for_ever,
@@ -20,6 +21,10 @@ WITH
     ) AS lock_after,
     ready AS (SELECT * FROM settle_rows WHERE version = {version:UInt64} AND step = 'ready'),
     members AS (SELECT * FROM settle_members WHERE version = {version:UInt64}),
+    (
+        SELECT CAST((groupArray(toString(name)), groupArray((amount, toString(currency)))), 'Map(String, Tuple(Decimal(18, 4), String))')
+        FROM settle_registry FINAL WHERE fingerprint = {registry:UInt64} AND kind = 'offer' AND has_amount
+    ) AS offer_amount,
     told AS (
         SELECT members.site AS site, members.group_key AS group_key,
             (event_time, id_seq, id_node) AS place,
@@ -120,8 +125,9 @@ WITH
                 -- A message of a further status is none that repeats: the first of the furthest says the amount.
                 (arraySort(one -> (one.3 != 'approved', one.1), telling.2)[1].4, arraySort(one -> (one.3 != 'approved', one.1), telling.2)[1].5)),
                 tellings) AS worths,
-            -- Where no server claims it, it is worth what the browser's report is.
-            is_told AND notEmpty(claims) AS has_worth
+            -- What only a browser claims is worth what the winner's offer says, and else what it claims.
+            is_told AND notEmpty(claims) AS has_worth,
+            if(limited = 1 AND mapContains(offer_amount, winner.5), offer_amount[winner.5], (amount, toString(currency))) AS browser_worth
         FROM gathered
     )
 SELECT site, conversion_time, conversion_seq, conversion_node, event_type, if(lock_time > never, 'locked', 'provisional'),
@@ -136,12 +142,13 @@ SELECT site, conversion_time, conversion_seq, conversion_node, event_type, if(lo
     arrayMap(one -> (one.3, transform(toInt64(one.6), [1, 5, 6, 2, 3], ['click_id', 'network_click_id', 'coupon',
         'last_affiliate_click_cookie', 'last_affiliate_click_daily_hash'], ''), one.4, one.5), disputed),
     multiIf(NOT pays, '', terms.has_rule, 'by rule', terms.payout_percent != 0, 'percent', terms.payout != 0, 'fixed', ''),
-    voices, won_time, held, share, share_currency, {version:UInt64}
+    voices, won_time, held, share, share_currency, claimed_amount, claimed_currency, {version:UInt64}
 FROM (
     SELECT site, conversion_time, conversion_seq, conversion_node, event_type, lock_time, winner, repeat_of, disputed, known_time, won_time, held,
         proof, voices,
         (toInt8(found_by), toString(payee), toString(payee_offer), payee_click_time, payee_click_seq, payee_click_node) AS own,
-        if(has_worth, worths[1].1, amount) AS worth_amount, if(has_worth, worths[1].2, toString(currency)) AS worth_currency,
+        amount AS claimed_amount, currency AS claimed_currency,
+        if(has_worth, worths[1].1, browser_worth.1) AS worth_amount, if(has_worth, worths[1].2, browser_worth.2) AS worth_currency,
         if(has_worth AND notEmpty(tellings[2].1), worths[2].1, worth_amount) AS share,
         if(has_worth AND notEmpty(tellings[2].1), worths[2].2, worth_currency) AS share_currency,
         if(is_told, state, '') AS told_status, if(is_told, messages, 0) AS told_messages,

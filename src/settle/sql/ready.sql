@@ -8,7 +8,7 @@ INSERT INTO settle_rows (version, step, rejoined, site, conversion_time, convers
 WITH paid AS (
     SELECT site, conversion_time, conversion_seq, conversion_node, own.1 AS paid_by, own.2 AS paid_affiliate,
         own.3 AS paid_offer, own.4 AS paid_time, own.5 AS paid_seq, own.6 AS paid_node,
-        amount AS paid_amount, currency AS paid_currency, payout_attribution.known_time AS paid_known, payout_attribution.proof AS paid_proof,
+        claimed_amount AS paid_amount, claimed_currency AS paid_currency, payout_attribution.known_time AS paid_known, payout_attribution.proof AS paid_proof,
         payout_attribution.voices AS paid_voices
     FROM payout_attribution FINAL
     WHERE (site, conversion_time, conversion_seq, conversion_node) IN (

@@ -6,7 +6,7 @@
 INSERT INTO payout_attribution (site, conversion_time, conversion_seq, conversion_node, event_type, state, affiliate, offer, evidence,
     found_by, click_time, click_seq, click_node, amount, currency, payout, payout_currency, status, refunded, messages,
     known_time, end_time, lock_time, own, proof, disputes, rule, taken_back, rate, rate_date, rate_source, payout_rate, base_currency,
-    amount_base, payout_base, voices, won_time, held, share, share_currency, version)
+    amount_base, payout_base, voices, won_time, held, share, share_currency, claimed_amount, claimed_currency, version)
 WITH
     toDateTime64(0, 3, 'UTC') AS never,
     rates AS (
@@ -62,5 +62,5 @@ SELECT site, conversion_time, conversion_seq, conversion_node, event_type, state
     multiIf(due_payout = 0, 0, payout_used > 0,
         sign(due_payout) * toDecimal128(intDiv(2 * payout_units * 100000000 + toInt256(toDecimal128(payout_used, 8) * 100000000),
             2 * toInt256(toDecimal128(payout_used, 8) * 100000000)), 4) / 10000, NULL),
-    voices, won_time, held, share, share_currency, {version:UInt64}
+    voices, won_time, held, share, share_currency, claimed_amount, claimed_currency, {version:UInt64}
 FROM rated_twice

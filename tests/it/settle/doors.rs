@@ -168,6 +168,61 @@ async fn story_a_winner_that_changes_leaves_its_place_of_the_cap_to_those_who_co
     assert_eq!(told(&mut world, later).await, [other, paid, capped, paid, capped]);
 }
 
+#[tokio::test]
+async fn story_a_pixel_is_worth_what_the_offer_of_the_final_winner_says() {
+    let mut world = World::new().await;
+    let by = |network, cookie, click: Click| {
+        let click = Click { who: Who::Cookie(cookie), ..click };
+        Click { network, ..click }
+    };
+    let claim = |seq, order, network, coupon| Conversion {
+        network,
+        coupon,
+        who: Who::Nobody,
+        ..pixel(seq, 1, order)
+    };
+    let facts = vec![
+        by("NET-1", 21, visit(1, 3, "blogger", "spring")).into(),
+        by("NET-2", 22, visit(2, 3, "blogger", "spring")).into(),
+        by("NET-3", 23, visit(3, 3, "blogger", "spring")).into(),
+        claim(11, "A-1", "NET-1", "").into(),
+        claim(12, "A-2", "NET-2", "BLOG10").into(),
+        claim(13, "A-3", "NET-3", "").into(),
+    ];
+    let line = "blogger network_click_id provisional - 79.9 8 EUR fixed 0";
+    assert_eq!(told(&mut world, facts).await, [line; 3]);
+    // A second visitor turns out to have two of the ids, and the shop's server says of the third order what it costs.
+    let other = |seq, network, cookie| by(network, cookie, visit(seq, -1, "dealsite", "summer"));
+    let facts = vec![
+        other(4, "NET-1", 31).into(),
+        other(5, "NET-2", 32).into(),
+        api(report(14, 5, "A-3", "pending", 40)).into(),
+    ];
+    // Of 12.50 francs, which are all that is known of A-2 now, 12.5 % are 1.5625.
+    let lines = [
+        "- none provisional - 12.5 0 - - 0",
+        "blogger coupon provisional - 12.5 1.5625 CHF percent 0",
+        "blogger network_click_id provisional pending 40 8 EUR fixed 0",
+    ];
+    assert_eq!(told(&mut world, facts).await, lines);
+    // A server that says no amount, and whose evidence names another offer's affiliate: the pixel's row isn't read again.
+    let facts = vec![
+        by("NET-4", 24, visit(6, 3, "blogger", "spring")).into(),
+        claim(15, "A-4", "NET-4", "").into(),
+    ];
+    let [.., fourth] = &told(&mut world, facts).await[..] else { panic!("a line") };
+    assert_eq!(fourth, "blogger network_click_id provisional - 79.9 8 EUR fixed 0");
+    let coupon = Conversion {
+        coupon: "DEAL5",
+        kind: "conversion_status",
+        ..report(16, 9, "A-4", "approved", 0)
+    };
+    let [.., fourth] = &told(&mut world, vec![api(coupon).into()]).await[..] else {
+        panic!("a line")
+    };
+    assert_eq!(fourth, "dealsite coupon locked approved 12.5 5 USD fixed 0");
+}
+
 /// How many orders of arrival are tried at once, each with a copy of the story of its own.
 const ORDERS: u32 = 1_000;
 
@@ -178,7 +233,9 @@ fn copy(number: u32) -> Vec<Fact> {
     }
     let seq = |place: u32| number * 100 + place;
     let (first, second) = (name(format!("A-{number}")), name(format!("B-{number}")));
+    let (third, fourth) = (name(format!("C-{number}")), name(format!("D-{number}")));
     let network = name(format!("NET-{number}"));
+    let shared = name(format!("SHARED-{number}"));
     let (cookie, hash) = (Who::Cookie(u64::from(number) + 10), u64::from(number) + 10);
     let by = |click: Click| Click { who: cookie, ..click };
     let browser = |conversion| Conversion { who: cookie, hash, ..conversion };
@@ -199,6 +256,21 @@ fn copy(number: u32) -> Vec<Fact> {
         server(report(seq(18), 5, second, "approved", 25)).into(),
         coupon(api(report(seq(19), 40, second, "pending", 26))).into(),
         rejected(20, 90, second).into(),
+        // What only a browser claims, by evidence that a second visitor takes away: of one nothing stays, of the other a share of
+        // what it claimed.
+        Click { network: shared, ..by(visit(seq(5), 6, "blogger", "spring")) }.into(),
+        Click { network: shared, who: Who::Hash(hash), ..visit(seq(6), -2, "dealsite", "summer") }
+            .into(),
+        Conversion { network: shared, who: Who::Nobody, ..pixel(seq(21), 6, third) }.into(),
+        Conversion {
+            network: shared,
+            who: Who::Nobody,
+            coupon: "BLOG10",
+            ..pixel(seq(22), 7, fourth)
+        }
+        .into(),
+        // Of the second pixel of an order nothing is read anew when the first one goes before it.
+        Conversion { who: Who::Nobody, ..pixel(seq(23), 4, fourth) }.into(),
     ]
 }
 
@@ -235,6 +307,6 @@ async fn a_thousand_random_orders_give_the_same_ledger() {
     let ledgers: Vec<&str> = found.split("\n---\n").collect();
     assert_eq!(ledgers.len(), 1, "{}\n\n{}", ledgers[0], ledgers[1]);
     let paid = "SELECT count() FROM payout_attribution FINAL WHERE evidence != 'repeat'";
-    assert_eq!(world.number(paid).await, u64::from(2 * ORDERS), "two orders each:\n{found}");
+    assert_eq!(world.number(paid).await, u64::from(4 * ORDERS), "four orders each:\n{found}");
     println!("{found}");
 }

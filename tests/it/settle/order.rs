@@ -149,8 +149,8 @@ struct Oracle<'a> {
 }
 
 impl Oracle<'_> {
-    /// The best click by each basis, strongest first; as it is known in the end, or as it was when the edge took the conversion.
-    fn candidates(&self, conversion: &Conversion, in_the_end: bool) -> [Vec<Candidate>; 3] {
+    /// The best click by each basis, strongest first.
+    fn candidates(&self, conversion: &Conversion) -> [Vec<Candidate>; 3] {
         let here = || self.clicks.iter().copied().filter(|click| click.site == conversion.site);
         let touches = || here().filter(|click| matches!(click.class, "human" | "suspect"));
         let mut named = Vec::new();
@@ -170,12 +170,8 @@ impl Oracle<'_> {
             .filter(|click| hash != 0 && hash_of(click.who, click.hash) == hash)
             .filter(|click| click.time.div_euclid(DAY) == conversion.time.div_euclid(DAY))
             .collect();
-        // A hash says nothing from when a second visitor was known to have it.
-        let known = |click: &&&Click| click.time + click.lag;
-        let first = same_day.iter().min_by_key(known).map(|click| click.who);
-        let others = same_day.iter().filter(|click| Some(click.who) != first);
-        let shared_since = others.min_by_key(known).map(|click| click.time + click.lag);
-        let holds = shared_since.is_none_or(|since| !in_the_end && conversion.time < since);
+        // A hash that a second visitor has says nothing.
+        let holds = same_day.iter().all(|click| click.who == same_day[0].who);
         let by_hash = same_day.into_iter().filter(|_| holds);
         let mut all = [
             named,
@@ -190,7 +186,7 @@ impl Oracle<'_> {
     }
 
     fn outcome(&self, conversion: &Conversion) -> Outcome {
-        let candidates = self.candidates(conversion, true);
+        let candidates = self.candidates(conversion);
         let mut outcome = Outcome { seq: conversion.seq, counted: 1, ..Outcome::default() };
         outcome.basis = "none".to_owned();
         outcome.repeat_of = "none".to_owned();
@@ -218,14 +214,11 @@ impl Oracle<'_> {
         };
         (outcome.amount, outcome.currency) =
             if conversion.is_lead() { ("0", "") } else { ("12.5", "CHF") }.map_into();
-        // What a browser claims is worth what the offer says that it was known to be of when it was told.
-        if let Some((_, click)) = paid(&self.candidates(conversion, false))
-            && click.offer == "spring"
-            && !conversion.is_lead()
-        {
-            (outcome.amount, outcome.currency) = ("79.9", "EUR").map_into();
-        }
         if let Some((word, click)) = paid(&candidates) {
+            // What a browser claims is worth what the winner's offer says.
+            if click.offer == "spring" && !conversion.is_lead() {
+                (outcome.amount, outcome.currency) = ("79.9", "EUR").map_into();
+            }
             outcome.evidence = word.to_owned();
             outcome.payee = click.affiliate.to_owned();
             outcome.payee_offer = click.offer.to_owned();
