@@ -122,11 +122,11 @@ impl Shared {
         &self,
         planned: Planned,
         kind: Kind,
-        ended: Instant,
+        (sent, ended): (Option<Instant>, Instant),
         result: Result<Answer, Trouble>,
     ) {
         let Planned { number, at } = planned;
-        let finished = Finished { number, kind, planned: at, ended, result };
+        let finished = Finished { number, kind, planned: at, sent, ended, result };
         self.observer.borrow_mut().finished(&finished);
         self.ended.set(self.ended.get() + 1);
         self.progress.notify_one();
@@ -134,7 +134,7 @@ impl Shared {
 
     fn give_up(&self, planned: Planned) {
         let kind = self.requests.kind(planned.number);
-        self.finish(planned, kind, Instant::now(), Err(Trouble::Unsent));
+        self.finish(planned, kind, (None, Instant::now()), Err(Trouble::Unsent));
     }
 }
 

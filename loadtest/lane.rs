@@ -77,6 +77,7 @@ impl Lane {
         self.request.clear();
         let shared = Rc::clone(&self.shared);
         let kind = shared.write(planned.number, &mut self.request);
+        let sent = Some(Instant::now());
         let result = match timeout(shared.timeout, self.exchange(stream)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(Trouble::TimedOut),
@@ -89,7 +90,7 @@ impl Lane {
         if let Ok(Response { location: Some(location), .. }) = &result {
             shared.keep_click(location, planned.number);
         }
-        shared.finish(planned, kind, ended, answer);
+        shared.finish(planned, kind, (sent, ended), answer);
         keep_alive
     }
 

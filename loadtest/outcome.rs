@@ -125,6 +125,8 @@ pub struct Finished {
     pub kind: Kind,
     /// When it was to be sent.
     pub planned: Instant,
+    /// When it was sent; `None` for one that never was.
+    pub sent: Option<Instant>,
     /// When it was answered, or given up.
     pub ended: Instant,
     /// The answer, or why there is none.
@@ -150,7 +152,8 @@ mod tests {
 
     fn outcome(result: Result<Answer, Trouble>) -> Outcome {
         let now = Instant::now();
-        Finished { number: 0, kind: Kind::Click, planned: now, ended: now, result }.outcome()
+        Finished { number: 0, kind: Kind::Click, planned: now, sent: None, ended: now, result }
+            .outcome()
     }
 
     #[test]

@@ -257,7 +257,7 @@ mod tests {
 
     fn finished(number: u64, result: Result<Answer, Trouble>) -> Finished {
         let now = Instant::now();
-        Finished { number, kind: Kind::Form, planned: now, ended: now, result }
+        Finished { number, kind: Kind::Form, planned: now, sent: Some(now), ended: now, result }
     }
 
     fn entry(outcome: Outcome) -> Option<Entry> {

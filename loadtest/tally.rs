@@ -194,7 +194,7 @@ mod tests {
     fn finished(kind: Kind, latency_ms: u64, result: Result<Answer, Trouble>) -> Finished {
         let planned = Instant::now();
         let ended = planned + Duration::from_millis(latency_ms);
-        Finished { number: 0, kind, planned, ended, result }
+        Finished { number: 0, kind, planned, sent: Some(planned), ended, result }
     }
 
     #[test]

@@ -266,6 +266,8 @@ mod tests {
             move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("disk is full".into()) };
         let mut metrics = Registry::default();
         crate::receive::tally::Metrics::new(&mut metrics);
+        let pulse = Arc::new(crate::receive::pulse::Pulse::new(1_000));
+        metrics.register_collector(Box::new(crate::receive::pulse::Gauge(pulse)));
         let checks: Arc<[Check]> = vec![Check { name: "journal", run: Box::new(run) }].into();
         metrics.register_collector(Box::new(ReadyMetric(checks.clone())));
         let hosts = vec!["127.0.0.1".into(), "ops.example:9080".into()];

@@ -144,6 +144,8 @@ metrics! {
         "Requests whose client left before the answer; the log may hold their event";
     CONNECTIONS Edge Gauge "leadtrail_connections_open" []
         "Connections to the edge that are open";
+    LAG_EDGE Edge Gauge "leadtrail_edge_lag_seconds" []
+        "How long what arrives waits for its turn; beyond edge.lag_max_ms impressions and opens get 503";
 
     BATCHES Consumer Counter "leadtrail_consumer_batches" []
         "Batches that are stored, whole";

@@ -37,6 +37,8 @@ pub struct Loaded {
 pub struct End {
     /// When it was to be sent.
     pub planned: Instant,
+    /// When it was sent, if it was.
+    pub sent: Option<Instant>,
     /// When its answer was read.
     pub at: Instant,
     /// Whether it got a receipt; `None` for a redirect that went without one, as it may.
@@ -49,6 +51,7 @@ impl Observer for Loaded {
         self.receipts.note(finished);
         let end = End {
             planned: finished.planned,
+            sent: finished.sent,
             at: finished.ended,
             durable: match finished.outcome() {
                 Outcome::Durable(_) => Some(true),
@@ -141,7 +144,7 @@ mod tests {
         let start = Instant::now();
         let end = |second: u64, durable| {
             let planned = start + Duration::from_secs(second);
-            End { planned, at: planned, durable }
+            End { planned, sent: Some(planned), at: planned, durable }
         };
         let (yes, no) = (Some(true), Some(false));
         let ends = [end(0, yes), end(1, no), end(2, no), end(3, None), end(4, yes), end(5, no)];

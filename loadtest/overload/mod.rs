@@ -36,7 +36,7 @@ const MEASURE_CONNECTIONS: u16 = 64;
 /// More than an edge that is held to a share can do.
 const MEASURE_RATE: u32 = 20_000;
 
-/// From the last planned request on it must be well again within this time.
+/// From the last request that was sent on it must be well again within this time.
 const RECOVERY_MAX: Duration = Duration::from_secs(2);
 
 /// How long it is watched after the load.
@@ -93,7 +93,8 @@ async fn overloaded(options: &OverloadOptions) -> anyhow::Result<bool> {
     println!("slow ones: {cuts}");
 
     let (ledger, reconciled) = reckon(&installation, options, &receipts).await?;
-    let ended = loaded.ends.iter().flatten().map(|end| end.planned).max();
+    // Who waited for a connection still asks after the plan's end.
+    let ended = loaded.ends.iter().flatten().filter_map(|end| end.sent).max();
     let recovery = ended.and_then(|ended| seen.recovery(ended));
     let is_well =
         tell(&loaded, &seen, &reconciled, recovery) && seen.peak_kb <= options.memory_max * 1024;

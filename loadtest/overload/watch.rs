@@ -1,17 +1,20 @@
 //! What is seen of an edge from outside while it is overloaded. In: its process and ports. Out: its memory, how `/live` answers, how a
-//! form from a new visitor is answered. Promises: one look of each kind at a time, ten a second at most.
+//! form from a new visitor is answered. Promises: ten looks of each kind a second, whether the ones before are answered or not.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::faults::ask;
 use crate::flood::memory;
 
 const EVERY: Duration = Duration::from_millis(100);
+
+/// As many looks of a kind are a second's.
+const LOOKS_PER_S: usize = 10;
 
 /// A form that is answered within this time is answered as ever.
 const AS_EVER: Duration = Duration::from_millis(500);
@@ -71,27 +74,33 @@ impl Watch {
     }
 }
 
+/// Asks at fixed moments; each answer comes within [`ask`]'s own limit, so that only so many wait.
 async fn tries<Asking>(stop: Arc<AtomicBool>, ask: impl Fn(u64) -> Asking) -> Vec<Try>
 where
-    Asking: Future<Output = anyhow::Result<ask::Answer>>,
+    Asking: Future<Output = anyhow::Result<ask::Answer>> + Send + 'static,
 {
-    let mut tries = Vec::new();
+    let (mut asked, mut moments) = (JoinSet::new(), tokio::time::interval(EVERY));
     while !stop.load(Ordering::Relaxed) {
-        let at = Instant::now();
+        moments.tick().await;
+        let (at, asking) = (Instant::now(), ask(asked.len() as u64));
         // 0: no answer at all.
-        let status = ask(tries.len() as u64).await.map_or(0, |answer| answer.status);
-        tries.push(Try { at, took: at.elapsed(), status });
-        tokio::time::sleep(EVERY.saturating_sub(at.elapsed())).await;
+        asked.spawn(async move {
+            let status = asking.await.map_or(0, |answer| answer.status);
+            Try { at, took: at.elapsed(), status }
+        });
     }
+    let mut tries = asked.join_all().await;
+    tries.sort_by_key(|one| one.at);
     tries
 }
 
 impl Seen {
-    /// From `ended` until forms are answered as ever, and stay so.
+    /// From `ended` until forms are answered as ever, for a second.
     pub fn recovery(&self, ended: Instant) -> Option<Duration> {
-        let is_well = |form: &&Try| form.status == 200 && form.took <= AS_EVER;
-        let well: Vec<&Try> = self.forms.iter().rev().take_while(is_well).collect();
-        Some(well.last()?.at.saturating_duration_since(ended))
+        let is_well = |form: &Try| form.status == 200 && form.took <= AS_EVER;
+        let mut seconds = self.forms.windows(LOOKS_PER_S).filter(|looks| looks[0].at >= ended);
+        let well = seconds.find(|looks| looks.iter().all(is_well))?;
+        Some(well[0].at - ended)
     }
 
     /// Whether `/live` was answered every time.
@@ -119,5 +128,29 @@ impl fmt::Display for Seen {
             self.resident_after_kb,
             self.peak_kb,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_well_again_when_a_whole_second_is() {
+        let begun = Instant::now();
+        let look = |number: u32, took_ms, status| Try {
+            at: begun + EVERY * number,
+            took: Duration::from_millis(took_ms),
+            status,
+        };
+        let forms = (0..40).map(|number| match number {
+            0..5 => look(number, 2_000, 200),
+            8 => look(number, 1, 503),
+            _ => look(number, 20, 200),
+        });
+        let seen = Seen { forms: forms.collect(), ..Seen::default() };
+        assert_eq!(seen.recovery(begun), Some(EVERY * 9));
+        assert_eq!(seen.recovery(begun + EVERY * 12), Some(Duration::ZERO));
+        assert_eq!(seen.recovery(begun + EVERY * 35), None, "too short a look");
     }
 }

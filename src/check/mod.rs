@@ -47,6 +47,7 @@
 //! | 422 | `idempotency_conflict` | an `Idempotency-Key` that came with other events before |
 //! | 503 | `log_full` | the log cannot take the event; nothing was kept, send it again |
 //! | 503 | `log_slow` | the log did not confirm in time; it may have been kept |
+//! | 503 | `overloaded` | more comes than the edge can do (`edge.lag_max_ms`); nothing was kept, send it again |
 
 use hyper::StatusCode;
 
@@ -143,6 +144,7 @@ refusals! {
     IdempotencyConflict UNPROCESSABLE_ENTITY "idempotency_conflict" "This Idempotency-Key came with other events before.";
     LogFull SERVICE_UNAVAILABLE "log_full" "This could not be saved; please send it again in a moment.";
     LogSlow SERVICE_UNAVAILABLE "log_slow" "Saving took too long; please send it again in a moment.";
+    Overloaded SERVICE_UNAVAILABLE "overloaded" "We are very busy; please send it again in a moment.";
 }
 
 impl Refusal {

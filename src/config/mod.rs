@@ -87,7 +87,7 @@ sections! {
         listen: SocketAddr, public_url: String, trusted_proxies: Vec<ipnet::IpNet>, proxy_header: ProxyHeader, connections_max: usize,
         header_timeout_ms: u64, body_timeout_ms: u64, idle_timeout_ms: u64, body_bytes_max: usize, fields_max: usize,
         name_bytes_max: usize, value_bytes_max: usize,
-        edges: u32, drain_ms: u64, refusals_interval_s: u64, redirect_wait_ms: u64, threads: usize,
+        edges: u32, drain_ms: u64, refusals_interval_s: u64, redirect_wait_ms: u64, lag_max_ms: u64, threads: usize,
     }
     App {
         listen: SocketAddr, hosts: Vec<String>, https: bool, open: bool, session_hours: u32, sign_ins_per_minute: u32,
@@ -185,6 +185,7 @@ impl Config {
             ("edge.name_bytes_max", self.edge.name_bytes_max as u64),
             ("edge.value_bytes_max", self.edge.value_bytes_max as u64),
             ("edge.edges", u64::from(self.edge.edges)),
+            ("edge.lag_max_ms", self.edge.lag_max_ms),
             ("limits.address_per_minute", u64::from(self.limits.address_per_minute)),
             ("limits.address_burst", u64::from(self.limits.address_burst)),
             ("limits.form_per_minute", u64::from(self.limits.form_per_minute)),

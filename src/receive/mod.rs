@@ -47,6 +47,7 @@ pub mod pairs;
 mod pixel;
 mod plain;
 mod postback;
+pub mod pulse;
 mod rate;
 mod record;
 pub mod refusals;
@@ -109,6 +110,8 @@ pub struct Edge {
     terms: Terms,
     /// What only memory can tell about spam.
     pub signals: Signals,
+    /// Whether more comes than can be done.
+    pub pulse: Arc<pulse::Pulse>,
     /// Counts.
     pub metrics: tally::Metrics,
     /// What was refused, counted.
@@ -150,6 +153,8 @@ impl Edge {
         journal: Arc<Journal>,
         metrics: &mut prometheus_client::registry::Registry,
     ) -> Result<Self, getrandom::Error> {
+        let pulse = Arc::new(pulse::Pulse::new(config.edge.lag_max_ms));
+        metrics.register_collector(Box::new(pulse::Gauge(pulse.clone())));
         Ok(Self {
             settings: config.edge.clone(),
             redirect_wait: config.redirect_wait(),
@@ -172,6 +177,7 @@ impl Edge {
             terms: Terms::of(config),
             signals: Signals::new(&config.spam),
             metrics: tally::Metrics::new(metrics),
+            pulse,
             secure_cookies: config.edge.public_url.starts_with("https://"),
         })
     }

@@ -1,7 +1,7 @@
 //! Recording: from an event to the log, and what the sender may be told.
 //!
-//! In: an event. Out: a receipt when it is durable. Refuses: as [`Refusal::LogFull`] and
-//! [`Refusal::LogSlow`]. Promises: a receipt is given only for an event that is on Kafka or fsynced.
+//! In: an event. Out: a receipt when it is durable. Refuses: as [`Refusal::LogFull`], [`Refusal::LogSlow`] and
+//! [`Refusal::Overloaded`]. Promises: a receipt is given only for an event that is on Kafka or fsynced.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::journal::{Outcome, Patience, Record};
 use crate::links::record::Kind;
 use crate::receive::Edge;
+use crate::receive::pulse::Worth;
 use crate::receive::refusals::About;
 use crate::receive::refuse::{self, Whom};
 use crate::receive::reply::{self, Form, Reply};
@@ -74,7 +75,7 @@ pub struct Told {
 
 impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Self {
-        let temporary = matches!(refusal, Refusal::LogFull | Refusal::LogSlow);
+        let temporary = refusal.status() == StatusCode::SERVICE_UNAVAILABLE;
         let retry_after_s = temporary.then_some(RETRY_AFTER_S);
         Self { refusal, retry_after_s, missing: Vec::new(), told: None }
     }
@@ -85,6 +86,9 @@ impl From<Refusal> for Denied {
 /// # Errors
 /// When the log can't take it, or doesn't say so in time.
 pub async fn durable(edge: &Edge, event: &Event) -> Result<String, Refusal> {
+    if edge.pulse.is_too_late_for(Worth::Kept) {
+        return Err(Refusal::Overloaded);
+    }
     let append = edge.journal.append(Record::from(event), Patience::Durable);
     match tokio::time::timeout(DURABLE_WAIT, append).await {
         Ok(Outcome::Durable) => Ok(sign_receipt(&edge.keys, event.id)),

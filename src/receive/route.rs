@@ -16,6 +16,7 @@ use crate::check::dialects::doors;
 use crate::check::{Refusal, visitor};
 use crate::config::ProxyHeader;
 use crate::ids::now_millis;
+use crate::receive::pulse::Worth;
 use crate::receive::record::{Answer, Denied};
 use crate::receive::refuse::{self, Whom};
 use crate::receive::reply::{self, Form, Reply, thanks};
@@ -282,6 +283,11 @@ async fn dispatch(
 ) -> Answer {
     let visit = visit(edge, peer, route.door(), parts);
     let result = match route {
+        Route::Open(_) | Route::Impression | Route::Rendered(_)
+            if edge.pulse.is_too_late_for(Worth::Counted) =>
+        {
+            Err(Refusal::Overloaded.into())
+        }
         Route::Form(name) => match own_form(edge, name) {
             Some(address) => Ok(at_form(&visit, address, body).await),
             None => Err(Refusal::NotFound.into()),

@@ -44,11 +44,10 @@ pub fn serve(config: Config) -> Result<ExitCode> {
             edge.checks(),
             Some(edge.recorder()),
             &stop,
-        )
-        .await?;
+        )?;
         tracing::info!(listen = %installation.config.edge.listen, "edge ready");
         edge.serve(stop).await;
-        ops.end().await
+        ops.end()
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -62,11 +61,10 @@ pub fn consume(config: Config) -> Result<ExitCode> {
         let mut metrics = parts::Metrics::default();
         let consumer = parts::Consumer::open(&installation, warehouse, &mut metrics).await?;
         let listen = (config.consumer.ops_listen, "consumer.ops_listen");
-        let ops =
-            parts::Ops::start(config, listen, metrics, consumer.checks(), None, &stop).await?;
+        let ops = parts::Ops::start(config, listen, metrics, consumer.checks(), None, &stop)?;
         tracing::info!(log = ?config.log.home, "consumer ready");
         consumer.run(config, stop).await;
-        ops.end().await
+        ops.end()
     })
 }
 
@@ -82,10 +80,10 @@ pub fn settle(config: Config, once: bool) -> Result<ExitCode> {
             return settle.run_once(&stop).await;
         }
         let listen = (config.settle.ops_listen, "settle.ops_listen");
-        let ops = parts::Ops::start(config, listen, metrics, settle.checks(), None, &stop).await?;
+        let ops = parts::Ops::start(config, listen, metrics, settle.checks(), None, &stop)?;
         tracing::info!("settle ready");
         settle.run(stop).await;
-        ops.end().await
+        ops.end()
     })
 }
 

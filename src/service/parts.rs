@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use hyper::StatusCode;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::attribute::meaning::Meaning;
 use crate::check::caps::Caps;
@@ -296,6 +295,9 @@ impl Edge {
 
     /// Serves until the stop, drains, and closes the log.
     pub async fn serve(self, stop: Stop) {
+        if let Err(error) = self.edge.pulse.clone().watch(Handle::current(), stop.clone()) {
+            tracing::warn!(%error, "no thread to see overload with; nobody is sent away");
+        }
         tokio::spawn(self.follower.follow(stop.clone()));
         let keeping = tokio::spawn(self.edge.caps.clone().keep(stop.clone()));
         let telling = tokio::spawn(receive::refusals::run(self.edge.clone(), stop.clone()));
@@ -461,15 +463,15 @@ impl Settle {
     }
 }
 
-/// The ops listener, serving.
+/// The ops listener, serving on a thread of its own: whoever asks whether a process lives must not wait behind those who keep it busy.
 pub struct Ops {
     stopper: Stopper,
-    task: JoinHandle<()>,
+    thread: std::thread::JoinHandle<()>,
 }
 
 impl Ops {
     /// Listens on `listen`, which the key `key` says. From `draining` on the process is not ready, and still answers.
-    pub async fn start(
+    pub fn start(
         config: &Config,
         (listen, key): (SocketAddr, &str),
         mut metrics: Metrics,
@@ -477,20 +479,28 @@ impl Ops {
         recorder: Option<Recorder>,
         draining: &Stop,
     ) -> Result<Self> {
-        let listener = bind(listen, key)?;
+        let listener = bind(listen, key)?.into_std()?;
         let checks: Arc<[Check]> = checks.into();
         metrics.register_collector(Box::new(ops::ReadyMetric(checks.clone())));
         let hosts = config.ops.hosts.clone();
         let ops = ops::Ops { hosts, checks, metrics, recorder, draining: draining.clone() };
         let (stopper, stop) = stop::channel();
-        let task = tokio::spawn(ops::serve(listener, Arc::new(ops), stop));
-        Ok(Self { stopper, task })
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let serve = move || match runtime.block_on(async { TcpListener::from_std(listener) }) {
+            Ok(listener) => runtime.block_on(ops::serve(listener, Arc::new(ops), stop)),
+            Err(error) => tracing::error!(%error, %listen, "the ops listener can't be served"),
+        };
+        let thread = std::thread::Builder::new()
+            .name("ops".to_owned())
+            .spawn(serve)
+            .context("cannot start the thread of the ops listener")?;
+        Ok(Self { stopper, thread })
     }
 
     /// Ends it: the last thing that a process does.
-    pub async fn end(self) -> Result<()> {
+    pub fn end(self) -> Result<()> {
         self.stopper.stop();
-        self.task.await.context("the ops listener panicked")
+        self.thread.join().map_err(|_| anyhow::anyhow!("the ops listener panicked"))
     }
 }
 
@@ -514,4 +524,31 @@ pub fn engine_library(config: &Config) -> Result<&Path> {
         );
     }
     Ok(Path::new(&config.engine.library))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+
+    #[tokio::test]
+    async fn whether_a_process_lives_is_told_while_all_its_other_threads_are_busy() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = free.local_addr().unwrap();
+        drop(free);
+        let config = Config::load(None, std::iter::empty()).unwrap();
+        let (_stopper, stop) = stop::channel();
+        let ops =
+            Ops::start(&config, (listen, "test"), Metrics::default(), Vec::new(), None, &stop);
+        // This runtime has one thread, and it does not wait: nothing else can run on it.
+        let mut stream = std::net::TcpStream::connect(listen).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .write_all(b"GET /live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200") && reply.ends_with("live\n"), "{reply}");
+        ops.unwrap().end().unwrap();
+    }
 }

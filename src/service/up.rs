@@ -99,7 +99,7 @@ impl Running {
         checks.extend(fresh);
         checks.extend(settle.checks());
         let listen = (config.ops.listen, "ops.listen");
-        let ops = Ops::start(config, listen, metrics, checks, Some(recorder), signals).await?;
+        let ops = Ops::start(config, listen, metrics, checks, Some(recorder), signals)?;
         let mut tasks = Vec::new();
         tasks.push(tokio::spawn({
             let (installation, stop) = (installation.clone(), stop.clone());
@@ -157,7 +157,7 @@ impl Running {
         if let Some(engine) = self.engine {
             engine.stop().await.context("the engine did not stop cleanly")?;
         }
-        self.ops.end().await?;
+        self.ops.end()?;
         tracing::info!("stopped");
         Ok(())
     }

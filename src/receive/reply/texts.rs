@@ -125,7 +125,12 @@ impl Texts {
             | R::IdempotencyConflict => &topics.unreadable,
             R::Empty => &topics.empty,
             R::MissingField => &topics.missing,
-            R::RateAddress | R::RateForm | R::RateSite | R::RateGlobal | R::RateKey => &topics.busy,
+            R::RateAddress
+            | R::RateForm
+            | R::RateSite
+            | R::RateGlobal
+            | R::RateKey
+            | R::Overloaded => &topics.busy,
             R::LogFull | R::LogSlow => &topics.not_saved,
         }
     }

@@ -33,6 +33,7 @@ mod forms;
 mod golden;
 mod hostile;
 mod links;
+mod overload;
 mod pixels;
 mod postbacks;
 mod replies;
