@@ -176,6 +176,8 @@ metrics! {
         "Log records that runs covered";
     SETTLE_CONVERSIONS Settle Counter "leadtrail_settle_conversions" []
         "Conversions whose click was looked for, older ones that a new click can reach included";
+    SETTLE_READ_ROWS Settle Counter "leadtrail_settle_read_rows" []
+        "Rows that the warehouse read for settling, by its own count; divided by the conversions, what one costs";
     SETTLE_UNSETTLED Settle Gauge "leadtrail_settle_unsettled_records" []
         "Stored records that no run had covered at the last look";
     SETTLE_GAPS Settle Gauge "leadtrail_settle_gaps" []

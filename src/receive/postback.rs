@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 
 use crate::check::Refusal;
@@ -54,6 +54,10 @@ async fn take(
     // A network that proves itself sends as much as it has; others are held to the limit of their address.
     if installed.secrets.is_empty() && installed.entry.addresses.is_empty() {
         within(edge.limits.client(visit.client))?;
+    }
+    let encoding = header(&visit.parts.headers, CONTENT_ENCODING.as_str());
+    if encoding.is_some_and(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {
+        return Err(Refusal::UnsupportedEncoding.into());
     }
     let body = if visit.parts.method == Method::POST {
         let deadline = Duration::from_millis(edge.settings.body_timeout_ms);

@@ -1,7 +1,7 @@
 //! The table: a file's rows, one after another.
 //!
 //! In: bytes. Out: the header, and [`Theirs`] row by row. Refuses: a file without a header among its first lines, and what is no CSV. Promises: one
-//! row is held at a time; empty rows are passed over.
+//! row is held at a time; empty rows and rows of totals are passed over.
 
 use std::io::{self, BufReader, Read};
 
@@ -86,7 +86,9 @@ impl Table {
             if !self.reader.read_record(&mut self.record).map_err(|error| bad_table(&error))? {
                 return Ok(None);
             }
-            if self.record.iter().all(|cell| cell.trim().is_empty()) {
+            if self.record.iter().all(|cell| cell.trim().is_empty())
+                || is_totals(&self.record, &self.columns)
+            {
                 continue;
             }
             let line = self.record.position().map_or(0, csv::Position::line);
@@ -96,7 +98,68 @@ impl Table {
     }
 }
 
+/// How reports call their totals.
+const TOTALS: &[&str] = &[
+    "total",
+    "totals",
+    "grand total",
+    "subtotal",
+    "sum",
+    "summe",
+    "gesamt",
+    "gesamtsumme",
+    "somme",
+    "suma",
+    "razem",
+    "totale",
+    "totaal",
+];
+
+/// True for a line of totals: it is called so, and has neither a transaction nor a day of its own.
+fn is_totals(record: &csv::StringRecord, columns: &Columns) -> bool {
+    let says = |cell: &str| {
+        let word = cell.trim().trim_end_matches(':').trim_end().to_lowercase();
+        TOTALS.contains(&word.as_str())
+    };
+    let says_nothing = |column| {
+        let cell = columns.get(record, column);
+        cell.is_empty() || says(cell)
+    };
+    record.iter().any(says) && says_nothing(Column::Transaction) && says_nothing(Column::Time)
+}
+
 fn bad_table(error: &csv::Error) -> ReconcileError {
     let line = error.position().map_or(0, csv::Position::line);
     ReconcileError::Table { line, what: "this is no CSV that can be read".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::postbacks::money::{Decimal, Unit};
+
+    fn transactions(file: &'static str) -> Vec<String> {
+        let mut table = Table::open(Box::new(file.as_bytes()), None, &[], None).unwrap();
+        let style = Style {
+            decimal: Decimal::Point,
+            unit: Unit::Major,
+            day_order: None,
+            zone: jiff::tz::TimeZone::UTC,
+        };
+        let mut read = Vec::new();
+        while let Some(line) = table.next(&style).unwrap() {
+            read.push(line.map_or_else(|(line, _)| format!("line {line}"), |row| row.transaction));
+        }
+        read
+    }
+
+    #[test]
+    fn lines_of_totals_are_no_transactions_and_a_transaction_of_that_name_is_one() {
+        let named = "Order ID;Date;Amount\nA-1;2026-11-20;5\nTotal;;5\n";
+        assert_eq!(transactions(named), ["A-1"]);
+        let beside = "Date,Order ID,Amount\n2026-11-20,A-1,5\nGrand Total:,,5\n,,\n";
+        assert_eq!(transactions(beside), ["A-1"]);
+        let own = "Date,Order ID,Amount\n2026-11-20,TOTAL,5\n2026-11-20,,5\n";
+        assert_eq!(transactions(own), ["TOTAL", "line 3"]);
+    }
 }

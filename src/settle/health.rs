@@ -47,6 +47,7 @@ pub struct Health {
     run: Histogram,
     records: Counter,
     conversions: Counter,
+    read_rows: Counter,
 }
 
 impl Default for Health {
@@ -65,6 +66,7 @@ impl Default for Health {
             run: Histogram::new(RUN_SECONDS),
             records: Counter::default(),
             conversions: Counter::default(),
+            read_rows: Counter::default(),
         }
     }
 }
@@ -79,6 +81,7 @@ impl Health {
         telemetry::SETTLE_RUN.register(registry, self.run.clone());
         telemetry::SETTLE_RECORDS.register(registry, self.records.clone());
         telemetry::SETTLE_CONVERSIONS.register(registry, self.conversions.clone());
+        telemetry::SETTLE_READ_ROWS.register(registry, self.read_rows.clone());
         registry.register_collector(Box::new(Gauges(self.clone())));
     }
 
@@ -90,6 +93,24 @@ impl Health {
     /// Runs that settled something, the log records that they covered, the conversions that they settled.
     pub fn totals(&self) -> (u64, u64, u64) {
         (self.runs_of("settled").get(), self.records.get(), self.conversions.get())
+    }
+
+    /// Says what the conversions of this process cost, when it stops.
+    pub(super) fn tell_cost(&self) {
+        let (runs, records, conversions) = self.totals();
+        if conversions == 0 {
+            return;
+        }
+        let read_rows = self.read_rows.get();
+        let read_rows_per_conversion = read_rows / conversions;
+        tracing::info!(
+            runs,
+            records,
+            conversions,
+            read_rows,
+            read_rows_per_conversion,
+            "settle: what this process settled"
+        );
     }
 
     /// Partitions that wait for an earlier batch.
@@ -163,6 +184,7 @@ impl Health {
         }
         self.records.inc_by(report.records);
         self.conversions.inc_by(report.conversions);
+        self.read_rows.inc_by(report.read_rows);
         let unsettled = report.unsettled.saturating_sub(report.records);
         self.unsettled.store(unsettled, Ordering::Relaxed);
         self.note_gaps(u64::try_from(report.gaps).unwrap_or(u64::MAX), now);
@@ -285,6 +307,7 @@ mod tests {
             records: 40,
             unsettled: 45,
             conversions: 3,
+            read_rows: 1_200,
             ..RunReport::default()
         };
         health.ran(&report, Duration::from_millis(80));
@@ -297,6 +320,7 @@ mod tests {
             "leadtrail_settle_run_seconds_bucket{le=\"0.1\"} 1\n",
             "leadtrail_settle_settled_records_total 40\n",
             "leadtrail_settle_conversions_total 3\n",
+            "leadtrail_settle_read_rows_total 1200\n",
             "leadtrail_settle_unsettled_records 5",
             "leadtrail_settle_version 9",
             "leadtrail_settle_leads 1",

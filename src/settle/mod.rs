@@ -146,6 +146,8 @@ pub struct RunReport {
     pub records: u64,
     /// Conversions whose click was looked for: new ones, and older ones that a new click can reach.
     pub conversions: u64,
+    /// Rows that the warehouse read for it, and for looking whether there is anything; those of runs that failed before are with them.
+    pub read_rows: u64,
     /// True when there is more to do at once.
     pub more: bool,
     /// Partitions where a later batch is stored and the one before it isn't.
@@ -201,6 +203,7 @@ impl Settler {
             RunReport { gaps: plan.gaps.len(), unsettled: plan.unsettled, ..RunReport::default() };
         let rates = self.statements.newest_rates(&self.terms).await?;
         if plan.ranges.is_empty() && rates <= self.rates_seen.load(Ordering::Relaxed) {
+            report.read_rows = self.statements.take_read_rows();
             self.health.ran(&report, begun.elapsed());
             return Ok(report);
         }
@@ -226,6 +229,7 @@ impl Settler {
         };
         report.conversions = self.settle(version, &plan, versions).await?;
         self.statements.write_positions(version, &plan, versions).await?;
+        report.read_rows = self.statements.take_read_rows();
         self.health.ran(&report, begun.elapsed());
         Ok(report)
     }
@@ -303,6 +307,7 @@ pub async fn run_loop(settler: &Settler, versions: &mut Versions, stop: &Stop) {
         }
     }
     settler.health.leading(false);
+    settler.health.tell_cost();
 }
 
 /// Waits for its turn, and says meanwhile that it stands by.

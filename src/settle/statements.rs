@@ -4,10 +4,12 @@
 //! process leads. Promises: each statement has a time limit; values go to the server as typed parameters, but for the
 //! conditions on log positions, which are whole numbers that this program wrote.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clickhouse::query::Query;
-use clickhouse::{Client, RowOwned, RowRead};
+
+use clickhouse::{Client, QuerySummary, RowOwned, RowRead};
 
 use crate::settle::SettleError;
 use crate::settle::pick::Picked;
@@ -50,11 +52,24 @@ const SEMANTICS: [(&str, &str); 5] = [
 pub(super) struct Statements {
     client: Client,
     timeout: Duration,
+    /// Rows that the warehouse says it read for all statements since somebody asked.
+    read_rows: AtomicU64,
 }
 
 impl Statements {
     pub(super) fn new(client: Client, timeout: Duration) -> Self {
-        Self { client, timeout }
+        Self { client, timeout, read_rows: AtomicU64::new(0) }
+    }
+
+    /// Rows that the warehouse read since the last time that this was asked.
+    pub(super) fn take_read_rows(&self) -> u64 {
+        self.read_rows.swap(0, Ordering::Relaxed)
+    }
+
+    /// Of a statement that is done: `wait_end_of_query` makes its summary whole.
+    fn note_read(&self, summary: Option<&QuerySummary>) {
+        let read = summary.and_then(QuerySummary::read_rows).unwrap_or(0);
+        self.read_rows.fetch_add(read, Ordering::Relaxed);
     }
 
     /// How far settling has come.
@@ -303,7 +318,13 @@ impl Statements {
         let query = query
             .with_setting("async_insert", "0")
             .with_setting("insert_deduplication_token", format!("settle/{version}/{action}"));
-        match tokio::time::timeout(self.timeout, query.execute()).await {
+        let executed = async {
+            let mut answer = query.fetch_bytes("Null")?;
+            answer.collect().await?;
+            self.note_read(answer.summary());
+            Ok(())
+        };
+        match tokio::time::timeout(self.timeout, executed).await {
             Ok(outcome) => outcome.map_err(|error| failed(action, &error)),
             Err(_) => Err(self.too_late(action)),
         }
@@ -314,7 +335,16 @@ impl Statements {
         action: &'static str,
         query: Query,
     ) -> Result<Vec<T>, SettleError> {
-        match tokio::time::timeout(self.timeout, query.fetch_all::<T>()).await {
+        let fetched = async {
+            let mut cursor = query.fetch::<T>()?;
+            let mut rows = Vec::new();
+            while let Some(row) = cursor.next().await? {
+                rows.push(row);
+            }
+            self.note_read(cursor.summary());
+            Ok(rows)
+        };
+        match tokio::time::timeout(self.timeout, fetched).await {
             Ok(outcome) => outcome.map_err(|error| failed(action, &error)),
             Err(_) => Err(self.too_late(action)),
         }

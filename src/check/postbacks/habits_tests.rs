@@ -147,3 +147,41 @@ fn a_checkout_and_its_refund_are_messages_about_one_payment() {
         (Refusal::SignatureWrong, "stripe-signature")
     );
 }
+
+#[test]
+fn bodies_are_read_as_what_they_are_whatever_they_are_called() {
+    let generic = installed("generic", "", "addresses = [\"203.0.113.0/24\"]");
+    let json = r#"{"click_id":"c-1","txid":"T1","amount":"12.50","currency":"EUR"}"#;
+    let form = "click_id=c-1&txid=T1&amount=12.50&currency=EUR";
+    let marked = |body: &str| format!("\u{feff}{body}");
+    for (kind, body) in [
+        ("application/x-www-form-urlencoded", json.to_owned()),
+        ("application/x-www-form-urlencoded", format!(" {json}\r\n")),
+        ("", marked(json)),
+        ("application/json", marked(json)),
+        ("text/plain", json.to_owned()),
+        ("", marked(form)),
+        ("application/x-www-form-urlencoded", marked(form)),
+    ] {
+        let found = judged(&generic, &KEYS, "", kind, &body, &[]).unwrap();
+        assert_eq!(found.partner.external_click, "c-1", "{kind}: {body}");
+        assert_eq!(found.worth.amount.unwrap().to_string(), "12.50", "{kind}: {body}");
+    }
+    // A form's value that only looks a little like it.
+    let found =
+        judged(&generic, &KEYS, "", "application/x-www-form-urlencoded", "{a}=1&txid=T1", &[]);
+    assert_eq!(found.unwrap().partner.transaction, "T1");
+}
+
+#[test]
+fn an_address_out_of_a_page_a_sign_of_a_currency_and_gaps_between_thousands_are_read() {
+    let found =
+        said("keitaro", "subid=a&amp;tid=T1&amp;payout=1%C2%A0234,50&amp;currency=%E2%82%AC");
+    let worth = &found.worth;
+    assert_eq!(found.partner.transaction, "T1");
+    assert_eq!(worth.amount.unwrap().to_string(), "1234.50");
+    assert_eq!(worth.currency.map(|code| code.as_str().to_owned()).as_deref(), Some("EUR"));
+    // A dollar is many countries': it says none.
+    let found = said("keitaro", "subid=a&tid=T1&payout=5&currency=$");
+    assert_eq!(found.partner.odd, [("currency".to_owned(), "currency_unreadable".to_owned())]);
+}

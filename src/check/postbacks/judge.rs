@@ -31,6 +31,9 @@ const ID_BYTES_MAX: usize = 256;
 /// Members of a JSON body: an order of a shop has some hundred, and `edge.body_bytes_max` bounds them too.
 const MEMBERS_MAX: usize = 4_096;
 
+/// Some senders put it before their UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Coupons and their words for a status are cut here.
 const WORD_BYTES_MAX: usize = 64;
 
@@ -185,14 +188,17 @@ fn gather(
         if pair.lossy {
             flags.set(Flag::InvalidUtf8);
         }
-        fields.push(pair.name.into_owned(), pair.value.into_owned()).map_err(refused)?;
+        // An address that was copied out of a page still has the page's `&amp;`.
+        let name = pair.name.strip_prefix("amp;").map_or(&*pair.name, |name| name).to_owned();
+        fields.push(name, pair.value.into_owned()).map_err(refused)?;
     }
-    if !request.body.is_empty() {
-        let kind = body_type(request.content_type, request.body);
+    let sent = request.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(request.body);
+    if !sent.is_empty() {
+        let kind = body_type(request.content_type, sent);
         // A shop's order has hundreds of members, of which a few are read; its size is bounded already.
         let max = if matches!(kind, BodyType::Json) { MEMBERS_MAX } else { request.fields_max };
         let room = max.saturating_sub(fields.list.len());
-        let body = Fields::read(&kind, request.body, room).map_err(refused)?;
+        let body = Fields::read(&kind, sent, room).map_err(refused)?;
         flags.merge(body.flags);
         let named = named_values(&body.list);
         fields.list.extend(body.list);
@@ -218,12 +224,20 @@ pub fn parameters(installed: &Installed, request: &Request<'_>) -> Option<Vec<(S
     gather(installed, rest, request, &mut Flags::default()).ok()
 }
 
-/// Many senders name no type, or `text/plain`: the first sign tells.
+/// Many senders name no type, or `text/plain`: the first sign tells. JSON that is called a form is what PHP's curl makes of it.
 fn body_type(content_type: &str, body: &[u8]) -> BodyType {
-    BodyType::parse(content_type).unwrap_or_else(|_| {
-        let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-        if matches!(first, Some(b'{' | b'[')) { BodyType::Json } else { BodyType::Urlencoded }
-    })
+    let body = body.trim_ascii();
+    let looks_json = match (body.first(), body.last()) {
+        (Some(b'{'), Some(b'}')) => body[1..].trim_ascii_start().starts_with(b"\""),
+        (Some(b'['), Some(b']')) => body[1..].trim_ascii_start().starts_with(b"{"),
+        _ => false,
+    };
+    match BodyType::parse(content_type) {
+        Ok(BodyType::Urlencoded | BodyType::UrlencodedIn(_)) if looks_json => BodyType::Json,
+        Ok(kind) => kind,
+        Err(_) if matches!(body.first(), Some(b'{' | b'[')) => BodyType::Json,
+        Err(_) => BodyType::Urlencoded,
+    }
 }
 
 /// An id as it may be stored: theirs, unless it is a person's or very long; then its keyed hash, which still tells two apart.

@@ -4,6 +4,8 @@
 //! number by the convention, and a comma that could be either sign; a number that the column has no room for is told apart, so
 //! that its text can be kept. Promises: no float, no guess.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use crate::money::{Amount, Currency, SCALE};
@@ -75,6 +77,12 @@ const SIGNS: [(&str, &str); 10] = [
     ("kr", ""),
 ];
 
+/// The currency whose sign this is, alone.
+pub fn of_sign(text: &str) -> Option<Currency> {
+    let code = SIGNS.iter().find(|(sign, _)| *sign == text.trim()).map(|(_, code)| *code);
+    code.and_then(Currency::parse)
+}
+
 /// The number in `\u{20ac}5.50`, `5.50 USD`, `$5`, and the currency that stands beside it. Three letters are a currency when they are capitals.
 pub fn beside(text: &str) -> (&str, Option<Currency>) {
     let text = text.trim();
@@ -101,7 +109,21 @@ pub fn beside(text: &str) -> (&str, Option<Currency>) {
 
 fn is_number(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_digit())
-        && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'-'))
+        && text.chars().all(|one| {
+            one.is_ascii_digit() || matches!(one, '.' | ',' | '-') || GAPS.contains(&one)
+        })
+}
+
+/// What stands between thousands where it can be nothing else: blanks, also those that don't break a line, and apostrophes.
+const GAPS: [char; 6] = [' ', '\u{a0}', '\u{202f}', '\u{2009}', '\'', '\u{2019}'];
+
+/// `1 234,50` and `1'234.50` without their gaps; `None` where those don't stand between thousands.
+fn without_gaps(text: &str) -> Option<Cow<'_, str>> {
+    let Some(gap) = text.chars().find(|one| GAPS.contains(one)) else {
+        return Some(Cow::Borrowed(text));
+    };
+    let end = text.find(['.', ',']).unwrap_or(text.len());
+    is_thousands(&text[..end], gap).then(|| Cow::Owned(text.replace(gap, "")))
 }
 
 /// Reads an amount.
@@ -118,7 +140,9 @@ pub fn amount(
     };
     let plain = match convention.unit {
         Unit::Minor => from_minor(digits, exponent(currency)),
-        Unit::Major => to_plain(digits, convention.decimal),
+        Unit::Major => {
+            without_gaps(digits).and_then(|digits| to_plain(&digits, convention.decimal))
+        }
     };
     let plain = plain.ok_or(NotMoney::Unreadable)?;
     Amount::parse(&format!("{sign}{plain}")).map_err(|_| NotMoney::TooFine)
@@ -265,6 +289,15 @@ mod tests {
             ("1.234,50", Either, Some("1234.50")),
             ("1,234.50", Either, Some("1234.50")),
             ("1,234", Either, None),
+            ("1 234,50", Comma, Some("1234.50")),
+            ("1\u{202f}234\u{202f}567,5", Either, Some("1234567.50")),
+            ("1\u{a0}234", Point, Some("1234.00")),
+            ("1'234.50", Point, Some("1234.50")),
+            ("12 34.50", Point, None),
+            ("1 234 5", Point, None),
+            ("1 234\u{a0}567", Point, None),
+            ("5 5", Point, None),
+            ("12.50 3", Point, None),
         ] {
             assert_eq!(read(text, decimal).as_deref(), expected, "{text} {decimal:?}");
         }
@@ -289,6 +322,8 @@ mod tests {
             ("5 usd", ("5 usd", None)),
             ("USD", ("USD", None)),
             ("5", ("5", None)),
+            ("1\u{a0}234,50\u{a0}\u{20ac}", ("1\u{a0}234,50", some("EUR"))),
+            ("12 34 USD", ("12 34", some("USD"))),
         ] {
             assert_eq!(read(text), expected, "{text}");
         }
@@ -352,7 +387,7 @@ mod tests {
                 for unit in [Unit::Major, Unit::Minor] {
                     if amount(&text, Convention { decimal, unit }, None).is_ok() {
                         prop_assert!(text.bytes().any(|byte| byte.is_ascii_digit()), "{text}");
-                        let plain = |byte: u8| byte.is_ascii_digit() || b"+-., \t\r\n\x0b\x0c".contains(&byte) || byte >= 0x80;
+                        let plain = |byte: u8| byte.is_ascii_digit() || b"+-., '\t\r\n\x0b\x0c".contains(&byte) || byte >= 0x80;
                         prop_assert!(text.bytes().all(plain), "{text}");
                     }
                 }

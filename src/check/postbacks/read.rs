@@ -264,7 +264,7 @@ impl<'a> Reading<'a> {
 
     fn settle_currency(&mut self, profile: &Profile, installed: Option<Currency>) {
         if let Some(found) = self.get(Role::Currency) {
-            self.currency = Currency::parse(found.value);
+            self.currency = Currency::parse(found.value).or_else(|| money::of_sign(found.value));
             if self.currency.is_some() {
                 return;
             }

@@ -1,7 +1,7 @@
 //! Several events in one JSON body: a list of objects, or an object that holds such a list.
 //!
 //! In: a body. Out: one body for each event, each an object; what stands beside the list is added to each of them that doesn't say it
-//! itself. Refuses: nothing here; a body that is no such list stays as it is. Promises: no number goes through a float; a list of names
+//! itself. One object may be around that one: `data`, `payload`. Refuses: nothing here; a body that is no such list stays as it is. Promises: no number goes through a float; a list of names
 //! with values is one event, as forms send it.
 
 use std::borrow::Cow;
@@ -12,6 +12,9 @@ use serde_json::value::RawValue;
 /// Members that hold a list of events. Lines of an order stand under other names.
 const LISTS: &[&str] =
     &["events", "conversions", "transactions", "postbacks", "actions", "notifications"];
+
+/// Members that wrap the object with the list.
+const WRAPPERS: &[&str] = &["data", "payload", "body", "result", "response"];
 
 /// Events in one body: `edge.body_bytes_max` bounds them too.
 const EVENTS_MAX: usize = 1_000;
@@ -25,14 +28,27 @@ pub fn split(body: &[u8]) -> Option<Vec<String>> {
         Some(b'[') => objects(text, &Members::new()),
         Some(b'{') if LISTS.iter().any(|name| text.contains(name)) => {
             let mut beside: Members<'_> = serde_json::from_str(text).ok()?;
-            let name = LISTS.iter().find(|name| {
-                beside.get(**name).is_some_and(|value| value.get().starts_with('['))
-            })?;
-            let list = beside.remove(*name)?;
+            if list_in(&beside).is_none() {
+                let wrapper = WRAPPERS.iter().find_map(|name| {
+                    let inner: Members<'_> = serde_json::from_str(beside.get(*name)?.get()).ok()?;
+                    list_in(&inner).map(|_| (*name, inner))
+                });
+                let (name, inner) = wrapper?;
+                beside.remove(name);
+                beside.extend(inner);
+            }
+            let list = beside.remove(list_in(&beside)?)?;
             objects(list.get(), &beside)
         }
         _ => None,
     }
+}
+
+/// The name of the list that an object holds.
+fn list_in(members: &Members<'_>) -> Option<&'static str> {
+    let is_list =
+        |name: &&&str| members.get(**name).is_some_and(|value| value.get().starts_with('['));
+    LISTS.iter().find(is_list).copied()
 }
 
 fn objects(list: &str, beside: &Members<'_>) -> Option<Vec<String>> {
@@ -74,12 +90,24 @@ mod tests {
     }
 
     #[test]
+    fn a_list_inside_a_wrapper_is_found_and_what_stands_around_is_of_each() {
+        let held =
+            r#"{"sent":1,"data":{"currency":"EUR","conversions":[{"txid":"1"},{"txid":"2"}]}}"#;
+        let events = split(held.as_bytes()).unwrap();
+        let event = |number| format!(r#"{{"currency":"EUR","sent":1,"txid":"{number}"}}"#);
+        assert_eq!(events, [event(1), event(2)]);
+    }
+
+    #[test]
     fn what_is_one_event_or_none_stays_as_it_is() {
         for one in [
             r#"{"txid":"1","items":[{"sku":"a"},{"sku":"b"}]}"#,
             r#"[{"name":"txid","value":"1"},{"name":"payout","value":"2"}]"#,
             r#"{"events":"2","txid":"1"}"#,
             r#"{"events":[]}"#,
+            r#"{"data":{"events":[]}}"#,
+            r#"{"txid":"1","data":[{"events":"a"},{"events":"b"}]}"#,
+            r#"{"data":{"order":{"events":[{"txid":"1"}]}}}"#,
             "[]",
             "[1,2]",
             "[{}]",
