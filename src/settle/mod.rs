@@ -41,6 +41,10 @@
 //! `ready`); then payouts, clicks and positions are written, in this order. The next run compares what it finds with
 //! `conversion_clicks` to know which groups of repeats changed, so that table must not be ahead of the payouts, nor its joined rows
 //! ahead of the others.
+//!
+//! What a run that was cut off wrote may build on less than the next one knows, which would not touch it: so the next one settles that again (`leftovers`).
+//! A run that was overtaken may still have one statement under way: its process slept, or was killed while the server worked. The server
+//! ends what runs under settling's one name before the next run reads, and what comes later than that writes nothing (`statements.rs`).
 
 mod allot;
 mod election;
@@ -53,7 +57,7 @@ mod terms;
 mod versions;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
@@ -163,6 +167,8 @@ pub struct Settler {
     settings: Settings,
     /// The highest version in the warehouse when this process began, so that a lost counter can't go back behind it.
     floor: OnceCell<u64>,
+    /// True until a run of this process has finished: what one before it left may be older than the working tables.
+    fresh: AtomicBool,
     /// The last import of rates that was taken up.
     rates_seen: AtomicU64,
     health: Arc<Health>,
@@ -181,6 +187,7 @@ impl Settler {
             terms,
             settings,
             floor: OnceCell::new(),
+            fresh: AtomicBool::new(true),
             rates_seen: AtomicU64::new(0),
             health: Arc::default(),
         }
@@ -209,11 +216,18 @@ impl Settler {
         }
         let floor = *self.floor.get_or_try_init(|| self.prepare()).await?;
         let version = versions.next(floor).await?;
+        let unfinished = self.statements.begin(version, versions).await?;
+        let leftovers = unfinished || self.fresh.load(Ordering::Relaxed);
         let seen = self.rates_seen.load(Ordering::Relaxed);
         if rates > seen {
             // A run of its own, so that no row is written twice under one version.
             self.statements.rate_again(version, seen, &self.terms, versions).await?;
             self.rates_seen.store(rates, Ordering::Relaxed);
+            if !leftovers {
+                self.statements
+                    .write_positions(version, &self.plan().await?.standing(), versions)
+                    .await?;
+            }
             return Ok(RunReport { version: Some(version), more: true, ..report });
         }
         // What was planned before the version was ours may have been settled by the leader before us.
@@ -227,9 +241,13 @@ impl Settler {
             unsettled: plan.unsettled,
             ..report
         };
-        report.conversions = self.settle(version, &plan, versions).await?;
+        report.conversions = self.settle(version, (&plan, leftovers), versions).await?;
         self.statements.write_positions(version, &plan, versions).await?;
+<<<<<<< HEAD
         report.read_rows = self.statements.take_read_rows();
+=======
+        self.fresh.store(false, Ordering::Relaxed);
+>>>>>>> de6263d (Let no settling run that was overtaken or cut off change a figure)
         self.health.ran(&report, begun.elapsed());
         Ok(report)
     }
@@ -250,14 +268,14 @@ impl Settler {
     async fn settle(
         &self,
         version: u64,
-        plan: &Plan,
+        (plan, leftovers): (&Plan, bool),
         versions: &Versions,
     ) -> Result<u64, SettleError> {
         if plan.ranges.is_empty() {
             return Ok(0);
         }
         let (statements, terms) = (&self.statements, &self.terms);
-        let picked = statements.pick(version, plan, terms, versions).await?;
+        let picked = statements.pick(version, (plan, leftovers), terms, versions).await?;
         if picked.conversions > 0 {
             statements.join(version, &picked, terms, versions).await?;
             statements.find_repeats(version, &picked, terms, versions).await?;

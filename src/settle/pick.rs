@@ -17,6 +17,7 @@ const LOOK: &str = include_str!("sql/look.sql");
 const NEW: &str = include_str!("sql/new.sql");
 const REACHED: &str = include_str!("sql/reached.sql");
 const AGAIN: &str = include_str!("sql/again.sql");
+const LEFTOVERS: &str = include_str!("sql/leftovers.sql");
 const LINKED: &str = include_str!("sql/linked.sql");
 
 /// What is noted of a conversion: the columns, and the expressions that fill them.
@@ -67,12 +68,12 @@ pub(super) struct Picked {
 }
 
 impl Statements {
-    /// Notes which conversions the run settles: the new ones, older leads that repeat a new one, and older ones that a new click
-    /// can reach.
+    /// Notes which conversions the run settles: the new ones, older leads that repeat a new one, older ones that a new click can reach, and
+    /// what an unfinished run left.
     pub(super) async fn pick(
         &self,
         version: u64,
-        plan: &Plan,
+        (plan, leftovers): (&Plan, bool),
         terms: &Terms,
         versions: &Versions,
     ) -> Result<Picked, SettleError> {
@@ -89,6 +90,10 @@ impl Statements {
                 .param("last_ms", look.last_ms)
                 .param("window_ms_max", terms.window_ms_max());
             self.write("picking reached conversions", version, query, versions).await?;
+        }
+        if leftovers {
+            let query = with_ends(within(LEFTOVERS), plan).param("version", version);
+            self.write("picking what an unfinished run left", version, query, versions).await?;
         }
         let query = self.query(PICKED).param("version", version);
         self.ask_one("counting conversions", query).await

@@ -140,6 +140,11 @@ impl Plan {
         plan
     }
 
+    /// Of a run that takes no range: all stays where it stands.
+    pub(super) fn standing(&self) -> Self {
+        Self { ends: self.starts.clone(), starts: self.starts.clone(), ..Self::default() }
+    }
+
     /// The condition that picks the rows of the new ranges.
     pub(super) fn new_rows(&self) -> String {
         any(self.ranges.iter().map(|Range { partition: (epoch, partition), from, end }| {

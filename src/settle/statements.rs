@@ -8,8 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clickhouse::query::Query;
+<<<<<<< HEAD
 
 use clickhouse::{Client, QuerySummary, RowOwned, RowRead};
+=======
+use clickhouse::{Client, RowOwned, RowRead};
+use tokio::sync::OnceCell;
+>>>>>>> de6263d (Let no settling run that was overtaken or cut off change a figure)
 
 use crate::settle::SettleError;
 use crate::settle::pick::Picked;
@@ -20,6 +25,9 @@ use crate::settle::versions::Versions;
 use crate::store::short;
 
 const POSITIONS: &str = "SELECT log_epoch, log_partition, next_offset FROM settle_positions FINAL ORDER BY log_epoch, log_partition";
+const BEGUN: &str = include_str!("sql/begun.sql");
+const UNFINISHED: &str = "SELECT toUInt8(assumeNotNull((SELECT max(version) FROM settle_rows WHERE version < {version:UInt64})) \
+     > assumeNotNull((SELECT max(version) FROM settle_positions)))";
 const BATCHES: &str = include_str!("sql/batches.sql");
 const GROUPS: &str = include_str!("sql/groups.sql");
 const JOIN: &str = include_str!("sql/join.sql");
@@ -37,7 +45,12 @@ const POSITIONS_WRITTEN: &str = include_str!("sql/positions.sql");
 const COUNT_TERMS: &str =
     "SELECT uniqExact(kind, number) FROM settle_registry WHERE fingerprint = {registry:UInt64}";
 const HIGHEST_VERSION: &str = "SELECT max(version) FROM (SELECT version FROM settle_positions UNION ALL SELECT version FROM conversion_clicks \
-     UNION ALL SELECT version FROM payout_attribution UNION ALL SELECT version FROM settle_conversions)";
+     UNION ALL SELECT version FROM payout_attribution UNION ALL SELECT version FROM settle_conversions \
+     UNION ALL SELECT version FROM settle_rows)";
+
+/// A run that slept before one of its statements may have been overtaken meanwhile, and that statement still comes. Its version loses where the later run wrote too; but
+/// what the later one, which knew more, left as it stands, the sleeper would change. So what others read is written only while no later run has begun.
+const NOT_OVERTAKEN: &str = "{version:UInt64} >= (SELECT max(version) FROM (SELECT version FROM settle_rows UNION ALL SELECT version FROM settle_positions))";
 
 /// What the statements rely on, whatever the server's profile says.
 const SEMANTICS: [(&str, &str); 5] = [
@@ -52,12 +65,17 @@ const SEMANTICS: [(&str, &str); 5] = [
 pub(super) struct Statements {
     client: Client,
     timeout: Duration,
+<<<<<<< HEAD
     /// Rows that the warehouse says it read for all statements since somebody asked.
     read_rows: AtomicU64,
+=======
+    writer: OnceCell<String>,
+>>>>>>> de6263d (Let no settling run that was overtaken or cut off change a figure)
 }
 
 impl Statements {
     pub(super) fn new(client: Client, timeout: Duration) -> Self {
+<<<<<<< HEAD
         Self { client, timeout, read_rows: AtomicU64::new(0) }
     }
 
@@ -70,6 +88,9 @@ impl Statements {
     fn note_read(&self, summary: Option<&QuerySummary>) {
         let read = summary.and_then(QuerySummary::read_rows).unwrap_or(0);
         self.read_rows.fetch_add(read, Ordering::Relaxed);
+=======
+        Self { client, timeout, writer: OnceCell::new() }
+>>>>>>> de6263d (Let no settling run that was overtaken or cut off change a figure)
     }
 
     /// How far settling has come.
@@ -114,6 +135,18 @@ impl Statements {
             insert.end().await
         };
         written.await.map_err(|error| failed(action, &error))
+    }
+
+    /// Says that the run has begun. Gives whether one before it did not come to its end.
+    pub(super) async fn begin(
+        &self,
+        version: u64,
+        versions: &Versions,
+    ) -> Result<bool, SettleError> {
+        self.write("beginning", version, self.query(BEGUN).param("version", version), versions)
+            .await?;
+        let query = self.query(UNFINISHED).param("version", version);
+        Ok(self.ask_one::<u8>("looking for an unfinished run", query).await? > 0)
     }
 
     /// Finds their clicks.
@@ -263,7 +296,7 @@ impl Statements {
         versions: &Versions,
     ) -> Result<(), SettleError> {
         let query = self
-            .query(WRITTEN)
+            .query(&output(WRITTEN))
             .param("version", version)
             .param("others", u8::from(others))
             .param("base", &terms.base_currency)
@@ -280,8 +313,10 @@ impl Statements {
         versions: &Versions,
     ) -> Result<(), SettleError> {
         let action = if rejoined { "writing clicks" } else { "writing changed repeats" };
-        let query =
-            self.query(CLICKS).param("version", version).param("rejoined", u8::from(rejoined));
+        let query = self
+            .query(&output(CLICKS))
+            .param("version", version)
+            .param("rejoined", u8::from(rejoined));
         self.write(action, version, query, versions).await
     }
 
@@ -294,7 +329,7 @@ impl Statements {
     ) -> Result<(), SettleError> {
         let start = |partition| plan.starts.get(partition).copied().unwrap_or(0);
         let starts: Vec<u64> = plan.ends.keys().map(start).collect();
-        let query = with_ends(self.query(POSITIONS_WRITTEN), plan);
+        let query = with_ends(self.query(&output(POSITIONS_WRITTEN)), plan);
         let query = query.param("start_offsets", starts).param("version", version);
         self.write("writing positions", version, query, versions).await
     }
@@ -317,6 +352,8 @@ impl Statements {
         }
         let query = query
             .with_setting("async_insert", "0")
+            .with_setting("query_id", self.writer().await?)
+            .with_setting("replace_running_query", "1")
             .with_setting("insert_deduplication_token", format!("settle/{version}/{action}"));
         let executed = async {
             let mut answer = query.fetch_bytes("Null")?;
@@ -328,6 +365,17 @@ impl Statements {
             Ok(outcome) => outcome.map_err(|error| failed(action, &error)),
             Err(_) => Err(self.too_late(action)),
         }
+    }
+
+    /// The one name under which settling writes to this database: the server ends what still runs under it, so that what a killed process had under way is over
+    /// before the next one reads.
+    async fn writer(&self) -> Result<&str, SettleError> {
+        let named = self.writer.get_or_try_init(|| async {
+            let query = self.query("SELECT currentDatabase()");
+            let database: String = self.ask_one("asking for the database's name", query).await?;
+            Ok(format!("settle-{database}"))
+        });
+        named.await.map(String::as_str)
     }
 
     pub(super) async fn ask<T: RowOwned + RowRead>(
@@ -365,6 +413,11 @@ impl Statements {
         let reason = format!("no answer within {} s", self.timeout.as_secs());
         SettleError::Warehouse { action, reason }
     }
+}
+
+/// A statement that writes what others read.
+fn output(sql: &str) -> String {
+    sql.replace("{not_overtaken}", NOT_OVERTAKEN)
 }
 
 fn failed(action: &'static str, error: &clickhouse::error::Error) -> SettleError {

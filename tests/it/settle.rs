@@ -9,3 +9,4 @@ mod order;
 mod rules;
 mod stories;
 mod world;
+mod zombie;

@@ -7,4 +7,4 @@ SELECT site, conversion_time, conversion_seq, conversion_node, event_type, limit
     click_seen, click_time, click_seq, click_node, channel, campaign, ad, creative, placement, link, mailing, affiliate, offer,
     repeat_of, repeat_of = 'none', known_time, own_key, version
 FROM settle_rows
-WHERE version = {version:UInt64} AND step = 'ready' AND rejoined = {rejoined:UInt8}
+WHERE version = {version:UInt64} AND step = 'ready' AND rejoined = {rejoined:UInt8} AND {not_overtaken}

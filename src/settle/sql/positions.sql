@@ -7,4 +7,4 @@ FROM (
         {start_offsets:Array(UInt64)})) AS place, place.1 AS log_epoch, place.2 AS log_partition
 ) AS planned
 LEFT JOIN (SELECT log_epoch, log_partition, next_offset FROM settle_positions FINAL) AS standing USING (log_epoch, log_partition)
-WHERE standing.next_offset >= place.4
+WHERE standing.next_offset >= place.4 AND {not_overtaken}

@@ -64,3 +64,4 @@ SELECT site, conversion_time, conversion_seq, conversion_node, event_type, state
             2 * toInt256(toDecimal128(payout_used, 8) * 100000000)), 4) / 10000, NULL),
     voices, won_time, held, share, share_currency, claimed_amount, claimed_currency, {version:UInt64}
 FROM rated_twice
+WHERE {not_overtaken}

@@ -14,7 +14,7 @@ const TIME: Duration = Duration::from_secs(20);
 const WORLDS_MIN: u64 = 2;
 
 /// Three days of few visitors, few hashes and few moments, so that everything meets everything.
-fn history(dice: &mut Dice) -> Vec<Fact> {
+pub fn history(dice: &mut Dice) -> Vec<Fact> {
     let start = yesterday();
     let mut facts = Vec::new();
     let mut clicks: Vec<Click> = Vec::new();
@@ -240,7 +240,7 @@ impl MapInto for (&str, &str) {
 }
 
 /// What settling must make of these events.
-fn expected(facts: &[Fact]) -> Vec<Outcome> {
+pub fn expected(facts: &[Fact]) -> Vec<Outcome> {
     let mut clicks = Vec::new();
     let mut conversions = Vec::new();
     for fact in facts {
