@@ -243,11 +243,8 @@ impl Settler {
         };
         report.conversions = self.settle(version, (&plan, leftovers), versions).await?;
         self.statements.write_positions(version, &plan, versions).await?;
-<<<<<<< HEAD
         report.read_rows = self.statements.take_read_rows();
-=======
         self.fresh.store(false, Ordering::Relaxed);
->>>>>>> de6263d (Let no settling run that was overtaken or cut off change a figure)
         self.health.ran(&report, begun.elapsed());
         Ok(report)
     }

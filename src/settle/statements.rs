@@ -8,13 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clickhouse::query::Query;
-<<<<<<< HEAD
 
 use clickhouse::{Client, QuerySummary, RowOwned, RowRead};
-=======
-use clickhouse::{Client, RowOwned, RowRead};
 use tokio::sync::OnceCell;
->>>>>>> de6263d (Let no settling run that was overtaken or cut off change a figure)
 
 use crate::settle::SettleError;
 use crate::settle::pick::Picked;
@@ -65,18 +61,14 @@ const SEMANTICS: [(&str, &str); 5] = [
 pub(super) struct Statements {
     client: Client,
     timeout: Duration,
-<<<<<<< HEAD
     /// Rows that the warehouse says it read for all statements since somebody asked.
     read_rows: AtomicU64,
-=======
     writer: OnceCell<String>,
->>>>>>> de6263d (Let no settling run that was overtaken or cut off change a figure)
 }
 
 impl Statements {
     pub(super) fn new(client: Client, timeout: Duration) -> Self {
-<<<<<<< HEAD
-        Self { client, timeout, read_rows: AtomicU64::new(0) }
+        Self { client, timeout, read_rows: AtomicU64::new(0), writer: OnceCell::new() }
     }
 
     /// Rows that the warehouse read since the last time that this was asked.
@@ -88,9 +80,6 @@ impl Statements {
     fn note_read(&self, summary: Option<&QuerySummary>) {
         let read = summary.and_then(QuerySummary::read_rows).unwrap_or(0);
         self.read_rows.fetch_add(read, Ordering::Relaxed);
-=======
-        Self { client, timeout, writer: OnceCell::new() }
->>>>>>> de6263d (Let no settling run that was overtaken or cut off change a figure)
     }
 
     /// How far settling has come.
