@@ -189,7 +189,8 @@ impl DiskLog {
     /// Asks the journal itself: an edge that was taken out of traffic must be able to come back without one.
     fn ready(&self) -> Result<(), String> {
         let stats = self.journal.stats();
-        if let Some(error) = stats.refusing {
+        // Not the last append's outcome: a full disk is tried again every second, and refuses each time.
+        if let Some(error) = stats.refusal() {
             return Err(format!("the journal refuses events: {error}"));
         }
         match stats.unsynced_age.filter(|age| *age > UNSYNCED_MAX) {
@@ -219,5 +220,28 @@ async fn patiently<E>(
             Ok(Err(_)) => Outcome::Refused,
             Err(_) => Outcome::Late,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_journal_is_not_ready_however_often_it_tries_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = DiskLog::open(folder.path(), Options::default()).expect("a journal");
+        assert_eq!(log.ready(), Ok(()));
+        drop(log);
+        // The disk never has as much free as is wanted.
+        let full = Options { free_bytes_min: u64::MAX, ..Options::default() };
+        let log = DiskLog::open(folder.path(), full).expect("a journal");
+        // Upkeep lets it try again every second; readiness must not flap with that.
+        let end = std::time::Instant::now() + Duration::from_millis(1_500);
+        while std::time::Instant::now() < end {
+            let word = log.ready().expect_err("full");
+            assert!(word.contains("the journal is full"), "{word}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }
