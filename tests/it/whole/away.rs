@@ -120,8 +120,14 @@ async fn a_redirect_that_the_full_disk_or_a_limit_kept_from_the_log_goes_and_is_
         counted(&installation, reason) > 0.0,
         "a click that the full journal did not take is counted"
     );
+    assert!(
+        installation.metrics().contains("leadtrail_ready{check=\"journal\"} 0"),
+        "what refuses every form is not ready"
+    );
     edge.stop();
 
+    // With more room it is ready again.
+    installation.set("JOURNAL__BYTES_MAX", "68000000");
     installation.set("LIMITS__ADDRESS_BURST", "2");
     let mut edge = installation.ready(&["serve"]).await;
     for _ in 0..25 {
