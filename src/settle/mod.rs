@@ -77,6 +77,10 @@ pub use crate::settle::versions::{Counter, VersionError, Versions};
 /// Records that one run covers, or one batch more: settled in about a second, and few enough to be done again.
 const RECORDS_MAX: u64 = 100_000;
 
+/// The promise is that a conversion is in the ledger 10 s after it arrived. One that just misses a run waits for the rest of it, for the pause and
+/// for the next run; the consumer, the warehouse and a run that is longer than the last have the rest.
+const SETTLED_WITHIN: Duration = Duration::from_secs(7);
+
 /// The longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
@@ -304,8 +308,7 @@ pub async fn run_loop(settler: &Settler, versions: &mut Versions, stop: &Stop) {
                 if report.more {
                     continue;
                 }
-                // On a busy machine looking for changes must not become the load: at most a third of the time.
-                pause = settler.settings.interval.max(2 * began.elapsed()).min(PAUSE_MAX);
+                pause = pause_after(began.elapsed(), settler.settings.interval);
             }
             // Standing by again is no failure.
             Err(SettleError::Version(VersionError::Lost) | SettleError::Overtaken { .. }) => {
@@ -325,6 +328,11 @@ pub async fn run_loop(settler: &Settler, versions: &mut Versions, stop: &Stop) {
     settler.health.tell_cost();
 }
 
+/// On a busy machine looking for changes must not become the load: at most a third of the time, and more only where the ledger would be late.
+fn pause_after(run: Duration, interval: Duration) -> Duration {
+    (2 * run).min(SETTLED_WITHIN.saturating_sub(2 * run)).max(interval)
+}
+
 /// Waits for its turn, and says meanwhile that it stands by.
 async fn lead(
     settler: &Settler,
@@ -338,5 +346,18 @@ async fn lead(
                 settler.health.leading(false);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_after_a_run_spares_the_machine_until_the_ledger_would_be_late() {
+        let interval = Duration::from_millis(500);
+        let pause = |run_ms| pause_after(Duration::from_millis(run_ms), interval).as_millis();
+        let pauses = [0, 100, 1_000, 1_750, 2_500, 3_400, 60_000].map(pause);
+        assert_eq!(pauses, [500, 500, 2_000, 3_500, 2_000, 500, 500]);
     }
 }
