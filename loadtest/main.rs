@@ -13,6 +13,7 @@ mod bare;
 mod click_pool;
 mod compare;
 mod dice;
+mod drain;
 mod faults;
 mod flood;
 mod generator;
@@ -73,6 +74,9 @@ fn work(command: Command) -> anyhow::Result<bool> {
     if let Command::Faults(options) = command {
         return faults::faults(options);
     }
+    if let Command::Drain(options) = command {
+        return drain::drain(options);
+    }
     if let Command::Overload(options) = command {
         return overload::overload(options);
     }
@@ -85,7 +89,7 @@ fn work(command: Command) -> anyhow::Result<bool> {
             Command::Compare(options) => compare::compare(options).await,
             Command::Queryable(options) => queryable::queryable(options).await,
             Command::Flood(options) => flood::flood(options).await,
-            Command::Bare(_) | Command::Faults(_) | Command::Overload(_) => {
+            Command::Bare(_) | Command::Drain(_) | Command::Faults(_) | Command::Overload(_) => {
                 unreachable!("they have runtimes of their own")
             }
         }

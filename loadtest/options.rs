@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::drain::DrainOptions;
 use crate::faults::FaultsOptions;
 use crate::generator::Load;
 use crate::mix::{Kind, Mix};
@@ -40,6 +41,8 @@ pub enum Command {
     Flood(FloodOptions),
     /// Kill, hang, wipe and fill a whole installation under load, and reconcile after each
     Faults(FaultsOptions),
+    /// Fill the spill while the broker is down, and drain it: how much memory, how fast, and is anything lost?
+    Drain(DrainOptions),
     /// Ten times of what the edge can do for a while, with thousands of slow clients: how does it do, and is anything lost?
     Overload(OverloadOptions),
 }

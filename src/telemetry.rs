@@ -146,6 +146,14 @@ metrics! {
         "Connections to the edge that are open";
     LAG_EDGE Edge Gauge "leadtrail_edge_lag_seconds" []
         "How long what arrives waits for its turn; beyond edge.lag_max_ms impressions and opens get 503";
+    SPILLED Edge Gauge "leadtrail_spill_records" []
+        "Events in the spill that Kafka has not confirmed: they are safe, and go when the brokers are back";
+    SPILL_BYTES Edge Gauge "leadtrail_spill_bytes" []
+        "Bytes that the spill holds on the disk; what is delivered goes a segment at a time";
+    SPILL_LIMIT Edge Gauge "leadtrail_spill_limit_bytes" []
+        "Bytes that the spill may hold as things stand: journal.bytes_max, or less where the disk has less";
+    UNDELIVERED Edge Gauge "leadtrail_spill_oldest_seconds" []
+        "How long the oldest event that Kafka has not confirmed has waited; all of the spill's are 0 with the journal as home";
 
     BATCHES Consumer Counter "leadtrail_consumer_batches" []
         "Batches that are stored, whole";

@@ -43,7 +43,18 @@ pub async fn post(port: u16, path: &str, fields: &[(&str, &str)]) -> anyhow::Res
     .await
 }
 
+/// What an ops listener says, after its headers.
+pub async fn text(port: u16, path: &str) -> anyhow::Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+    let answer = exchange(port, &request).await?;
+    Ok(answer.split_once("\r\n\r\n").context("the ops listener's answer is no HTTP")?.1.to_owned())
+}
+
 async fn ask(port: u16, request: String) -> anyhow::Result<Answer> {
+    read(&exchange(port, &request).await?).context("the edge's answer is no HTTP")
+}
+
+async fn exchange(port: u16, request: &str) -> anyhow::Result<String> {
     let exchange = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.write_all(request.as_bytes()).await?;
@@ -54,7 +65,7 @@ async fn ask(port: u16, request: String) -> anyhow::Result<Answer> {
     let Ok(answer) = tokio::time::timeout(ANSWER_MAX, exchange).await else {
         bail!("no answer from the edge within {} s", ANSWER_MAX.as_secs())
     };
-    read(&String::from_utf8_lossy(&answer?)).context("the edge's answer is no HTTP")
+    Ok(String::from_utf8_lossy(&answer?).into_owned())
 }
 
 fn read(answer: &str) -> Option<Answer> {

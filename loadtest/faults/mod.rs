@@ -14,6 +14,7 @@ pub mod installation;
 pub mod load;
 mod options;
 mod process;
+pub mod reckon;
 mod round;
 mod scenario;
 mod tables;
@@ -30,7 +31,7 @@ use anyhow::Context as _;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-pub use options::FaultsOptions;
+pub use options::{FaultsOptions, Home};
 
 use crate::faults::installation::{Installation, Shape};
 use crate::faults::scenario::Scenario;

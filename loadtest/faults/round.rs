@@ -10,13 +10,14 @@ use crate::dice::Dice;
 use crate::faults::installation::Installation;
 use crate::faults::load::{Loaded, load};
 use crate::faults::options::FaultsOptions;
+use crate::faults::reckon::reckon;
 use crate::faults::scenario::{Excuse, Scenario};
 use crate::faults::tables;
 use crate::faults::verdict::Verdict;
 use crate::receipts::{Ledger, number_in};
 use crate::reconcile::{Fault, Reconciliation};
 use crate::run::write_problems;
-use crate::warehouse::{Patience, Warehouse, reconcile_with};
+use crate::warehouse::Patience;
 
 /// How long the rest is waited for when some events can't come any more.
 const WAIT_FOR_THE_REST: Duration = Duration::from_secs(60);
@@ -41,17 +42,13 @@ pub async fn round(
     let (loaded, excuse) = tokio::try_join!(loading, striking)?;
     let healed = Instant::now();
 
-    let ledger = Ledger::read(&receipts)?;
-    let access = installation.access()?;
-    let login = &access.admin;
-    let warehouse = Warehouse::new(&access.url, "leadtrail", &login.user, login.password.expose());
     let mut wait = Duration::from_secs(options.wait.into());
     if excuse.is_any() {
         // What the fault destroyed never comes, so all of the wait would pass.
         wait = wait.min(WAIT_FOR_THE_REST);
     }
     let patience = Patience { wait, quiet: scenario.quiet(options.home) };
-    let reconciled = reconcile_with(&warehouse, &ledger, patience).await?;
+    let (ledger, reconciled) = reckon(installation, &receipts, patience).await?;
     if !reconciled.problems.is_empty() {
         write_problems(&receipts, &reconciled)?;
     }

@@ -24,10 +24,10 @@ use self::watch::Watch;
 use crate::faults::env;
 use crate::faults::installation::{Installation, Part, Shape, Special};
 use crate::faults::load::{Loaded, load};
+use crate::faults::reckon::reckon;
 use crate::mix::Kind;
-use crate::receipts::Ledger;
 use crate::reconcile::{Fault, Reconciliation};
-use crate::warehouse::{Patience, Warehouse, reconcile_with};
+use crate::warehouse::Patience;
 
 /// How long capacity is measured, and with how many connections.
 const MEASURE_S: u32 = 10;
@@ -92,14 +92,15 @@ async fn overloaded(options: &OverloadOptions) -> anyhow::Result<bool> {
     print!("{}", loaded.tally.text());
     println!("slow ones: {cuts}");
 
-    let (ledger, reconciled) = reckon(&installation, options, &receipts).await?;
+    let wait = Duration::from_secs(options.load.wait.into());
+    let patience = Patience { wait, quiet: Duration::from_secs(3) };
+    let (_, reconciled) = reckon(&installation, &receipts, patience).await?;
     // Who waited for a connection still asks after the plan's end.
     let ended = loaded.ends.iter().flatten().filter_map(|end| end.sent).max();
     let recovery = ended.and_then(|ended| seen.recovery(ended));
     let is_well =
         tell(&loaded, &seen, &reconciled, recovery) && seen.peak_kb <= options.memory_max * 1024;
     println!("{seen}");
-    drop(ledger);
     let folder = installation.folder().to_owned();
     installation.stop().await?;
     if is_well {
@@ -120,21 +121,6 @@ async fn capacity(installation: &Installation, options: &OverloadOptions) -> any
         load(&installation.edge(), &asked, MEASURE_S, options.load.seed ^ 1, &receipts).await?;
     // What was asked and is still waiting is answered, or given up, after the schedule's end.
     Ok((loaded.tally.total().accepted() as f64 / begun.elapsed().as_secs_f64()) as u64)
-}
-
-async fn reckon(
-    installation: &Installation,
-    options: &OverloadOptions,
-    receipts: &std::path::Path,
-) -> anyhow::Result<(Ledger, Reconciliation)> {
-    let ledger = Ledger::read(receipts)?;
-    let access = installation.access()?;
-    let login = &access.admin;
-    let warehouse = Warehouse::new(&access.url, "leadtrail", &login.user, login.password.expose());
-    let wait = Duration::from_secs(options.load.wait.into());
-    let patience = Patience { wait, quiet: Duration::from_secs(3) };
-    let reconciled = reconcile_with(&warehouse, &ledger, patience).await?;
-    Ok((ledger, reconciled))
 }
 
 /// Prints the figures; true when nothing was lost, doubled or wrongly refused, redirects went on, and it was well again in time.

@@ -215,7 +215,7 @@ fn drain(directory: &Path, config: &Config) -> anyhow::Result<ExitCode> {
     }
     let log = KafkaLog::open(&config.kafka, directory, options(config))?;
     let (begun, mut told) = (Instant::now(), Instant::now());
-    let (_, total) = log.backlog();
+    let total = log.backlog().records;
     say(&format!("{total} records to drain from {}", directory.display()));
     if total > 0 {
         say(
@@ -226,7 +226,7 @@ fn drain(directory: &Path, config: &Config) -> anyhow::Result<ExitCode> {
     let mut first_sent = None;
     while left > 0 && progress.elapsed() < NO_PROGRESS_MAX {
         std::thread::sleep(Duration::from_millis(50));
-        let (_, now) = log.backlog();
+        let now = log.backlog().records;
         if now < left {
             (left, progress) = (now, Instant::now());
             first_sent.get_or_insert(Instant::now());
@@ -237,7 +237,7 @@ fn drain(directory: &Path, config: &Config) -> anyhow::Result<ExitCode> {
         }
     }
     log.close(CLOSE_MAX);
-    let (_, left) = log.backlog();
+    let left = log.backlog().records;
     let seconds = first_sent.unwrap_or(begun).elapsed().as_secs_f64();
     say(&format!("{} delivered in {seconds:.1} s, {left} left", total - left));
     if left > 0 {

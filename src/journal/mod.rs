@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod disk;
+mod gauges;
 pub mod kafka;
 pub mod kafka_client;
 
@@ -17,6 +18,8 @@ use crate::event::Event;
 use crate::ids::EventId;
 use crate::journal::disk::{DiskJournal, Options};
 use crate::journal::kafka::KafkaLog;
+
+pub use crate::journal::gauges::{Backlog, Gauges};
 
 /// What a redirect still waits for write(2) once its patience is over: it returns within microseconds unless the disk hangs.
 const WRITE_GRACE: Duration = Duration::from_millis(5);
@@ -130,6 +133,16 @@ impl Journal {
             Self::Kafka(log) => log.ready(),
             #[cfg(test)]
             Self::Memory(..) => Ok(()),
+        }
+    }
+
+    /// What waits for Kafka.
+    pub fn backlog(&self) -> Backlog {
+        match self {
+            Self::Disk(_) => Backlog::default(),
+            Self::Kafka(log) => log.backlog(),
+            #[cfg(test)]
+            Self::Memory(..) => Backlog::default(),
         }
     }
 

@@ -155,6 +155,7 @@ impl Edge {
     ) -> Result<Self, getrandom::Error> {
         let pulse = Arc::new(pulse::Pulse::new(config.edge.lag_max_ms));
         metrics.register_collector(Box::new(pulse::Gauge(pulse.clone())));
+        metrics.register_collector(Box::new(crate::journal::Gauges(journal.clone())));
         Ok(Self {
             settings: config.edge.clone(),
             redirect_wait: config.redirect_wait(),

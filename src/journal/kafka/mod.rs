@@ -37,7 +37,7 @@ use self::under_way::{Context, Pending, Shared, State};
 use crate::config::Kafka;
 use crate::journal::disk::{Options, SpillJournal};
 use crate::journal::kafka_client::{RESENT_HEADER, VERSION_HEADER, client_config};
-use crate::journal::{OpenError, Outcome, Patience, Record, patiently};
+use crate::journal::{Backlog, OpenError, Outcome, Patience, Record, patiently};
 
 /// Records in librdkafka's queue: with them go as many copies in the spill at most.
 const QUEUE_RECORDS_MAX: usize = 100_000;
@@ -145,9 +145,17 @@ impl KafkaLog {
         Ok(())
     }
 
-    /// Seconds that the oldest event has been undelivered, and records in the spill.
-    pub fn backlog(&self) -> (u64, u64) {
-        (self.sender.shared.ages.oldest_seconds(), self.sender.shared.spill.pending().records)
+    /// What the brokers have not confirmed.
+    pub fn backlog(&self) -> Backlog {
+        let spill = &self.sender.shared.spill;
+        let (pending, stats) = (spill.pending(), spill.stats());
+        let spilled_s = pending.oldest_age.map_or(0, |age| age.as_secs());
+        Backlog {
+            records: pending.records,
+            bytes: stats.bytes,
+            bytes_max: stats.bytes_max,
+            oldest_s: spilled_s.max(self.sender.shared.ages.oldest_seconds()),
+        }
     }
 
     /// Gives the producer `deadline` to finish, and stops the drain. What remains is in the spill.
