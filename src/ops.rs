@@ -268,6 +268,8 @@ mod tests {
         crate::receive::tally::Metrics::new(&mut metrics);
         let pulse = Arc::new(crate::receive::pulse::Pulse::new(1_000));
         metrics.register_collector(Box::new(crate::receive::pulse::Gauge(pulse)));
+        let log = crate::journal::Journal::Memory(Default::default(), Default::default());
+        metrics.register_collector(Box::new(crate::journal::Gauges(Arc::new(log))));
         let checks: Arc<[Check]> = vec![Check { name: "journal", run: Box::new(run) }].into();
         metrics.register_collector(Box::new(ReadyMetric(checks.clone())));
         let hosts = vec!["127.0.0.1".into(), "ops.example:9080".into()];
