@@ -113,7 +113,7 @@ pub async fn run(
         records: 0,
     };
     let is_whole = scope.from_ms.is_none() && scope.to_ms.is_none();
-    let mut walk = Walk::new(log, pipeline, scope);
+    let mut walk = Walk::new(log, scope);
     while let Some((part, batch)) = tokio::task::block_in_place(|| walk.next_batch())? {
         if stop.is_stopped() {
             bail!("stopped before its end: nothing is proven");

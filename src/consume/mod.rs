@@ -8,6 +8,7 @@ pub mod assignment;
 pub mod batch;
 pub mod disk;
 pub mod health;
+mod intake;
 mod judged;
 pub mod kafka;
 pub mod metrics;
@@ -65,12 +66,6 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A number for the table partition that an entry falls in.
-    pub(crate) fn table_partition(&self, entry: &Entry) -> i32 {
-        let Entry::Record { payload, .. } = entry else { return 0 };
-        event_time(payload).map_or(0, month)
-    }
-
     /// The rows of a batch. Records that were sent again after a crash are left out where they are stored already. `must_look`: some
     /// rows may be there already; what was judged spam then stays so, whatever the rules and weights are by now.
     pub(crate) async fn rows(
@@ -163,6 +158,12 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// A number for the table partition that an entry falls in.
+pub(crate) fn table_partition(entry: &Entry) -> i32 {
+    let Entry::Record { payload, .. } = entry else { return 0 };
+    event_time(payload).map_or(0, month)
 }
 
 /// The event's time without reading the whole record: the first `"event_time":` of a record that `Event::to_record` wrote. A

@@ -5,16 +5,16 @@
 //! dead-lettered; a batch that an earlier owner began is finished by looking, never by guessing.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::consume::assignment::{Assignment, Border, Entry, KeepError, fingerprint};
-use crate::consume::batch::{Batch, Bounds, Gatherer};
+use tokio::sync::watch;
+
+use crate::consume::Pipeline;
+use crate::consume::assignment::{Assignment, Border, Entry, KeepError, Keeper, fingerprint};
+use crate::consume::batch::{Batch, Bounds};
+use crate::consume::intake::Intake;
 use crate::consume::metrics::Retry;
 use crate::consume::writer::{BatchWriter, WriteError};
-use crate::consume::{Pipeline, received_ms};
-
-/// An idle partition's border is closed after this long, so that its next owner need not look.
-const CLOSE_AFTER: Duration = Duration::from_secs(1);
 
 /// Waits between attempts grow from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -22,48 +22,59 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// One partition's worker.
 pub struct Worker {
     pipeline: Arc<Pipeline>,
-    assignment: Assignment,
+    partition: u16,
+    /// Where the last owner was.
+    taken_up: Border,
+    intake: Intake,
+    keeper: Keeper,
+    revoked: watch::Receiver<bool>,
+    /// Dropped with the worker.
+    _released: std::sync::mpsc::Sender<()>,
     bounds: Bounds,
     position: u64,
     epoch: u64,
     fingerprint: u32,
     closed: bool,
-    pending: Option<Entry>,
 }
 
 impl Worker {
     /// Takes an assignment up.
     pub fn new(pipeline: Arc<Pipeline>, assignment: Assignment, bounds: Bounds) -> Self {
-        let border = assignment.border;
+        let Assignment { partition, border, entries, keeper, revoked, released } = assignment;
+        let intake = Intake::new(partition, entries, revoked.clone(), pipeline.health.clone());
         Self {
             pipeline,
-            assignment,
+            partition,
+            taken_up: border,
+            intake,
+            keeper,
+            revoked,
+            _released: released,
             bounds,
             position: border.from,
             epoch: border.epoch,
             fingerprint: border.fingerprint,
             closed: false,
-            pending: None,
         }
     }
 
     /// Works until the partition is taken away or the program stops.
     pub async fn run(mut self) {
-        let border = self.assignment.border;
+        let border = self.taken_up;
         if border.to > border.from {
             tracing::info!(
-                partition = self.assignment.partition,
+                partition = self.partition,
                 from = border.from,
                 to = border.to,
                 "taking up an open batch"
             );
-            let Some(batch) = self.gather_exactly(border.to).await else { return };
+            let Some(batch) = self.intake.exactly(border.from, border.to).await else { return };
             if !self.store(&batch, true).await {
                 return;
             }
         }
         loop {
-            match self.gather().await {
+            match self.intake.batch(self.position, self.bounds).await {
                 Some(batch) if !batch.entries.is_empty() => {
                     if !self.store(&batch, false).await {
                         return;
@@ -73,71 +84,6 @@ impl Worker {
                 None => {
                     self.close_border().await;
                     return;
-                }
-            }
-        }
-    }
-
-    /// The next entry; `None` when the partition is taken away or the log's thread has gone.
-    async fn next(&mut self, until: Option<Instant>) -> Next {
-        if let Some(entry) = self.pending.take() {
-            return Next::Entry(entry);
-        }
-        let deadline = until.unwrap_or_else(|| Instant::now() + CLOSE_AFTER);
-        tokio::select! {
-            biased;
-            _ = self.assignment.revoked.wait_for(|revoked| *revoked) => Next::Gone,
-            entry = self.assignment.entries.recv() => entry.map_or(Next::Gone, Next::Entry),
-            () = tokio::time::sleep_until(deadline.into()) => Next::Late,
-        }
-    }
-
-    /// Collects the next batch; empty when nothing came for a while; `None` when it's time to go.
-    async fn gather(&mut self) -> Option<Batch> {
-        let mut gatherer = Gatherer::new(self.position, self.bounds);
-        while !gatherer.is_full() {
-            match self.next(gatherer.due()).await {
-                Next::Gone => return None,
-                Next::Late => break,
-                Next::Entry(entry) if entry.offset() < self.position => {}
-                Next::Entry(entry) => {
-                    let month = self.pipeline.table_partition(&entry);
-                    if let Some(received_ms) =
-                        gatherer.is_empty().then(|| received_ms(&entry)).flatten()
-                    {
-                        self.pipeline.health.waiting(self.assignment.partition, received_ms);
-                    }
-                    if let Err(entry) = gatherer.push(entry, month, Instant::now()) {
-                        self.pending = Some(entry);
-                        break;
-                    }
-                }
-            }
-        }
-        Some(gatherer.finish())
-    }
-
-    /// Collects exactly the entries before `to`: the batch that an earlier owner fixed.
-    async fn gather_exactly(&mut self, to: u64) -> Option<Batch> {
-        let mut batch = Batch { from: self.position, to, entries: Vec::new() };
-        // Entries up to `to` are in the log, for their border was made from them; the last may lie below `to - 1` only by damage.
-        loop {
-            if batch.entries.last().is_some_and(|entry| entry.next() >= to) {
-                return Some(batch);
-            }
-            match self.next(None).await {
-                Next::Gone => return None,
-                Next::Late => {}
-                Next::Entry(entry) if entry.offset() < self.position => {}
-                Next::Entry(entry) if entry.offset() >= to => {
-                    self.pending = Some(entry);
-                    return Some(batch);
-                }
-                Next::Entry(entry) => {
-                    if let Some(received_ms) = received_ms(&entry) {
-                        self.pipeline.health.waiting(self.assignment.partition, received_ms);
-                    }
-                    batch.entries.push(entry);
                 }
             }
         }
@@ -154,21 +100,21 @@ impl Worker {
         self.closed = false;
         let pipeline = self.pipeline.clone();
         pipeline.metrics.border(must_look);
-        let mut writer = BatchWriter::new(&pipeline, self.assignment.partition, border, batch);
+        let mut writer = BatchWriter::new(&pipeline, self.partition, border, batch);
         let mut wait = BACKOFF.0;
         loop {
             // Nobody waits for a border of a partition that is gone: its next owner asks what was kept.
             let kept = tokio::select! {
                 biased;
-                _ = self.assignment.revoked.wait_for(|revoked| *revoked) => return false,
-                kept = self.assignment.keeper.keep(border) => kept,
+                _ = self.revoked.wait_for(|revoked| *revoked) => return false,
+                kept = self.keeper.keep(border) => kept,
             };
             let retry = match kept {
-                Ok(()) => match writer.write(must_look, &self.assignment.revoked).await {
+                Ok(()) => match writer.write(must_look, &self.revoked).await {
                     Ok(()) => break,
                     Err(WriteError::Revoked) => return false,
                     Err(error) => {
-                        tracing::warn!(partition = self.assignment.partition, from = batch.from, to = batch.to, %error, "batch taken up anew");
+                        tracing::warn!(partition = self.partition, from = batch.from, to = batch.to, %error, "batch taken up anew");
                         if matches!(error, WriteError::TooLate) {
                             Retry::TooLate
                         } else {
@@ -177,12 +123,12 @@ impl Worker {
                     }
                 },
                 Err(KeepError::Lost(reason)) => {
-                    tracing::info!(partition = self.assignment.partition, reason, "batch given up");
+                    tracing::info!(partition = self.partition, reason, "batch given up");
                     return false;
                 }
                 Err(KeepError::Later(reason)) => {
                     tracing::warn!(
-                        partition = self.assignment.partition,
+                        partition = self.partition,
                         reason,
                         "border not kept; trying again"
                     );
@@ -191,7 +137,7 @@ impl Worker {
             };
             must_look = true;
             pipeline.metrics.retried(retry);
-            pipeline.health.stuck(self.assignment.partition);
+            pipeline.health.stuck(self.partition);
             if self.pause(wait).await {
                 return false;
             }
@@ -201,16 +147,14 @@ impl Worker {
         if let Some(Entry::Record { payload, .. }) = batch.entries.last() {
             self.fingerprint = fingerprint(payload);
         }
-        let oldest = self.pending.as_ref().and_then(received_ms);
-        pipeline.health.progress(self.assignment.partition, batch.to, oldest);
+        let oldest = self.intake.oldest_ms();
+        pipeline.health.progress(self.partition, batch.to, oldest);
         true
     }
 
     /// Waits; true when the partition was taken away meanwhile.
     async fn pause(&mut self, wait: Duration) -> bool {
-        tokio::time::timeout(wait, self.assignment.revoked.wait_for(|revoked| *revoked))
-            .await
-            .is_ok()
+        tokio::time::timeout(wait, self.revoked.wait_for(|revoked| *revoked)).await.is_ok()
     }
 
     /// Says that nothing is under way, so that the next owner need not look. Not being able to costs only that look.
@@ -224,18 +168,12 @@ impl Worker {
             to: self.position,
             fingerprint: self.fingerprint,
         };
-        match self.assignment.keeper.keep(border).await {
+        match self.keeper.keep(border).await {
             Ok(()) => self.closed = true,
             Err(error) => {
-                tracing::debug!(partition = self.assignment.partition, %error, "border left open");
+                tracing::debug!(partition = self.partition, %error, "border left open");
             }
         }
-        self.pipeline.health.progress(self.assignment.partition, self.position, None);
+        self.pipeline.health.progress(self.partition, self.position, None);
     }
-}
-
-enum Next {
-    Entry(Entry),
-    Late,
-    Gone,
 }

@@ -184,7 +184,7 @@ async fn replay_log(
     };
     let log = tokio::task::block_in_place(|| Log::open(&installation.config))?;
     let name = log.name.clone();
-    let mut walk = Walk::new(log, pipeline, scope);
+    let mut walk = Walk::new(log, scope);
     let run = getrandom::u64().context("no random bits")?;
     let act = if arguments.dry_run { Act::Look } else { Act::Insert };
     let (mut totals, mut mended, mut records) = (Totals::default(), Mended::default(), 0);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::consume::assignment::Entry;
 use crate::consume::batch::{Batch, Bounds, Gatherer};
-use crate::consume::{Pipeline, received_ms};
+use crate::consume::{received_ms, table_partition};
 use crate::replay::log::{Log, LogError, Part};
 
 /// A batch: with its rows at most some 200 MB.
@@ -49,9 +49,8 @@ impl Scope {
 }
 
 /// A walk under way.
-pub struct Walk<'a> {
+pub struct Walk {
     log: Log,
-    pipeline: &'a Pipeline,
     scope: Scope,
     left: Vec<(Part, u64, u64)>,
     /// Read and not yet given out, in reverse.
@@ -61,9 +60,9 @@ pub struct Walk<'a> {
     told: Instant,
 }
 
-impl<'a> Walk<'a> {
+impl Walk {
     /// Over what the scope wants.
-    pub fn new(log: Log, pipeline: &'a Pipeline, scope: Scope) -> Self {
+    pub fn new(log: Log, scope: Scope) -> Self {
         let spans = log.parts.iter().map(|part| {
             let (from, to) = scope.span(part);
             (*part, from, to)
@@ -72,7 +71,7 @@ impl<'a> Walk<'a> {
         left.reverse();
         let total = left.iter().map(|(_, from, to)| to - from).sum();
         let told = Instant::now();
-        Self { log, pipeline, scope, left, waiting: Vec::new(), read: 0, total, told }
+        Self { log, scope, left, waiting: Vec::new(), read: 0, total, told }
     }
 
     /// Offsets that the whole walk covers.
@@ -108,7 +107,7 @@ impl<'a> Walk<'a> {
             while let Some(entry) = self.waiting.pop() {
                 let next = entry.next();
                 if self.scope.takes(&entry) {
-                    let month = self.pipeline.table_partition(&entry);
+                    let month = table_partition(&entry);
                     if let Err(entry) = gatherer.push(entry, month, Instant::now()) {
                         self.waiting.push(entry);
                         full = true;
