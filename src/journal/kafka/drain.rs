@@ -3,13 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rdkafka::producer::Producer;
-
+use super::still::StandingStill;
 use super::under_way::State;
 use super::{KEY_BYTES, Sender, lock};
 use crate::journal::disk::Entry;
 
-/// What an earlier process left waits this long after the brokers came back: its own produce may still be on its way.
+/// What an earlier process left, or a producer that stood still, waits this long after the brokers came back: its own produce may still be on its way.
 const RESEND_AFTER: Duration = Duration::from_secs(30);
 
 /// Records that the drain has under way at most.
@@ -27,9 +26,11 @@ impl Sender {
     pub(super) fn drain(&self) {
         let mut next = 0;
         let mut wait = DRAIN_WAIT;
+        let mut still = StandingStill::default();
         while !self.shared.stop.load(Ordering::Relaxed) {
             std::thread::sleep(wait);
             wait = DRAIN_WAIT;
+            still.look(&self.line, &self.shared);
             if self.away() || self.shared.spill.pending().records == 0 {
                 next = 0;
                 continue;
@@ -50,9 +51,7 @@ impl Sender {
         if self.shared.back_since_ms.load(Ordering::Relaxed) >= 0 {
             return;
         }
-        let answer =
-            self.producer.client().fetch_metadata(Some(&self.topic), Duration::from_secs(2));
-        if answer.is_ok() && !self.away() {
+        if self.line.knows_the_topic() && !self.away() {
             self.shared.back_since_ms.store(self.shared.now_ms(), Ordering::Relaxed);
         }
     }
@@ -78,7 +77,7 @@ impl Sender {
         for entry in items {
             let offsets = entry.offsets();
             seen = offsets.end;
-            let resent = offsets.start < self.shared.spill.recovered_below();
+            let resent = self.shared.may_be_there(offsets.start);
             if resent && !resend {
                 continue;
             }

@@ -2,8 +2,8 @@
 //!
 //! In: a record. Out: an [`Outcome`]. Refuses: when Kafka doesn't take it in time and the spill can't either. Promises: a record is
 //! produced once by this process: the idempotent producer keeps trying for ever, and the spill holds a copy of what it has not
-//! finished, struck when the late report comes. Only what an earlier process left is sent again, marked `resent`, and only once the
-//! brokers have been back for 30 s, so that the consumer can look those few up.
+//! finished, struck when the late report comes. Only what an earlier process left, or a producer that stood still (`still.rs`), is sent
+//! again, marked `resent`, and only once the brokers have been back for 30 s, so that the consumer can look those few up.
 //!
 //! ```text
 //!   append --- brokers in order ---> produce --- report in time ----------------------> Durable
@@ -15,7 +15,9 @@
 
 mod ages;
 mod drain;
+mod line;
 mod refused;
+mod still;
 mod under_way;
 
 use std::collections::HashSet;
@@ -27,13 +29,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::producer::BaseRecord;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use self::ages::Ages;
+use self::line::Line;
 use self::refused::Refused;
-use self::under_way::{Context, Pending, Shared, State};
+use self::under_way::{Pending, Shared, State};
 use crate::config::Kafka;
 use crate::journal::disk::{Options, SpillJournal};
 use crate::journal::kafka_client::{RESENT_HEADER, VERSION_HEADER, client_config};
@@ -63,7 +66,7 @@ pub struct KafkaLog {
 }
 
 struct Sender {
-    producer: ThreadedProducer<Context>,
+    line: Line,
     topic: String,
     shared: Arc<Shared>,
     away_after: Duration,
@@ -83,6 +86,7 @@ impl KafkaLog {
             back_since_ms: AtomicI64::new(-1),
             stop: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
+            doubtful: Mutex::new(HashSet::new()),
         });
         let mut config = client_config(settings);
         config
@@ -95,14 +99,10 @@ impl KafkaLog {
             .set("queue.buffering.max.messages", QUEUE_RECORDS_MAX.to_string())
             .set("queue.buffering.max.kbytes", "262144")
             .set("partitioner", "murmur2_random");
-        let producer = config.create_with_context(Context(shared.clone()))?;
+        let line = Line::open(config, client_config(settings), &settings.topic, shared.clone())?;
         let deadline = Duration::from_millis(settings.answer_deadline_ms);
-        let sender = Arc::new(Sender {
-            producer,
-            topic: settings.topic.clone(),
-            shared,
-            away_after: deadline,
-        });
+        let sender =
+            Arc::new(Sender { line, topic: settings.topic.clone(), shared, away_after: deadline });
         let drain = std::thread::Builder::new().name("spill-drain".to_owned()).spawn({
             let sender = sender.clone();
             move || sender.drain()
@@ -166,10 +166,7 @@ impl KafkaLog {
         {
             tracing::error!("the spill's drain panicked");
         }
-        if let Err(error) = self.sender.producer.flush(deadline) {
-            let left = self.sender.producer.in_flight_count();
-            tracing::warn!(%error, left, "kafka did not take everything in time; the spill keeps it for the next start");
-        }
+        self.sender.line.flush(deadline);
     }
 }
 
@@ -177,9 +174,8 @@ impl Sender {
     /// True when records are under way and none has come back for a while.
     fn away(&self) -> bool {
         let shared = &self.shared;
-        let silent = shared.now_ms() - shared.progress_ms.load(Ordering::Relaxed);
-        let away = shared.in_flight.load(Ordering::Relaxed) > 0
-            && silent > i64::try_from(self.away_after.as_millis()).unwrap_or(i64::MAX);
+        let away =
+            shared.silent_ms() > i64::try_from(self.away_after.as_millis()).unwrap_or(i64::MAX);
         if away {
             shared.back_since_ms.store(-1, Ordering::Relaxed);
         }
@@ -205,9 +201,9 @@ impl Sender {
             .key(key)
             .payload(payload)
             .headers(headers);
-        match self.producer.send(record) {
+        match self.line.send(record) {
             Ok(()) => Ok(pending),
-            Err((error, _)) => {
+            Err(error) => {
                 self.shared.came_back(false);
                 self.shared.ages.end(pending.second);
                 Err(error)

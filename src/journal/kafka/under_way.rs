@@ -11,7 +11,9 @@ use std::time::Instant;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use super::ages::Ages;
@@ -50,11 +52,33 @@ pub(super) struct Shared {
     pub(super) back_since_ms: AtomicI64,
     pub(super) stop: AtomicBool,
     pub(super) refusing: AtomicBool,
+    /// Offsets in the spill whose record was under way with a producer that was given up: it may be on Kafka, though nobody was told.
+    pub(super) doubtful: Mutex<HashSet<u64>>,
 }
 
 impl Shared {
     pub(super) fn now_ms(&self) -> i64 {
         i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// How long no report has come while records are under way; 0 when none is.
+    pub(super) fn silent_ms(&self) -> i64 {
+        if self.in_flight.load(Ordering::Relaxed) <= 0 {
+            return 0;
+        }
+        self.now_ms() - self.progress_ms.load(Ordering::Relaxed)
+    }
+
+    /// What is under way is marked when it goes again, and waits as what an earlier process left does.
+    pub(super) fn doubt_what_is_under_way(&self) {
+        let under_way = lock(&self.under_way);
+        lock(&self.doubtful).extend(under_way.iter());
+        self.back_since_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Whether the record at this offset in the spill may be on Kafka already.
+    pub(super) fn may_be_there(&self, offset: u64) -> bool {
+        offset < self.spill.recovered_below() || lock(&self.doubtful).contains(&offset)
     }
 
     pub(super) fn went_out(&self) {
@@ -92,9 +116,15 @@ impl Shared {
         let first = offsets.start;
         if delivered {
             self.spill.strike_all(offsets);
+            lock(&self.doubtful).remove(&first);
         }
         lock(&self.under_way).remove(&first);
     }
+}
+
+fn is_purged(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{PurgeInflight, PurgeQueue};
+    matches!(error.rdkafka_error_code(), Some(PurgeInflight | PurgeQueue))
 }
 
 /// The producer's reports.
@@ -113,6 +143,8 @@ impl ProducerContext for Context {
         let delivered = result.is_ok();
         match result {
             Ok(_) => self.0.refused.delivered(),
+            // Given up by us, with the producer.
+            Err((error, _)) if is_purged(error) => {}
             Err((error, _)) => self.0.refused.note(error, self.0.now_ms()),
         }
         self.0.came_back(delivered);

@@ -11,6 +11,9 @@ pub struct Proxy {
     pub address: String,
     cut: Arc<AtomicBool>,
     delay_ms: Arc<AtomicU64>,
+    /// Connections that were made so far, and how many of the first ones hear nothing any more.
+    made: Arc<AtomicU64>,
+    deaf: Arc<AtomicU64>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -20,31 +23,40 @@ impl Proxy {
         let address = listener.local_addr().unwrap().to_string();
         let (cut, open) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let delay_ms = Arc::new(AtomicU64::new(0));
+        let (made, deaf) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (to, is_cut, all) = (to.to_owned(), cut.clone(), open.clone());
-        let delay = delay_ms.clone();
+        let (delay, count, silent) = (delay_ms.clone(), made.clone(), deaf.clone());
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if is_cut.load(Ordering::SeqCst) {
                     continue;
                 }
                 let Ok(server) = TcpStream::connect(&to) else { continue };
-                for (from, into) in [(&client, &server), (&server, &client)] {
+                let number = count.fetch_add(1, Ordering::SeqCst);
+                for (from, into, is_answer) in [(&client, &server, false), (&server, &client, true)]
+                {
                     let (from, into) = (from.try_clone().unwrap(), into.try_clone().unwrap());
                     all.lock().unwrap().push(from.try_clone().unwrap());
-                    let delay = delay.clone();
+                    let (delay, silent) = (delay.clone(), silent.clone());
                     std::thread::spawn(move || {
-                        let _ = pass(&from, &into, &delay);
+                        let swallow = || is_answer && number < silent.load(Ordering::SeqCst);
+                        let _ = pass(&from, &into, &delay, swallow);
                         let _ = into.shutdown(Shutdown::Both);
                     });
                 }
             }
         });
-        Self { address, cut, delay_ms, open }
+        Self { address, cut, delay_ms, made, deaf, open }
     }
 
     /// From now on each piece passes after this long.
     pub fn slow(&self, delay: Duration) {
         self.delay_ms.store(delay.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    /// On the connections that there are, requests still arrive and no answer comes back; new ones are as ever.
+    pub fn swallow_answers(&self) {
+        self.deaf.store(self.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// Ends every connection, and each new one at once.
@@ -61,7 +73,12 @@ impl Proxy {
 }
 
 /// Passes bytes on until either side ends.
-fn pass(mut from: &TcpStream, mut into: &TcpStream, delay_ms: &AtomicU64) -> io::Result<()> {
+fn pass(
+    mut from: &TcpStream,
+    mut into: &TcpStream,
+    delay_ms: &AtomicU64,
+    swallow: impl Fn() -> bool,
+) -> io::Result<()> {
     let mut piece = vec![0; 64 << 10];
     loop {
         let count = from.read(&mut piece)?;
@@ -69,6 +86,8 @@ fn pass(mut from: &TcpStream, mut into: &TcpStream, delay_ms: &AtomicU64) -> io:
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(delay_ms.load(Ordering::SeqCst)));
-        into.write_all(&piece[..count])?;
+        if !swallow() {
+            into.write_all(&piece[..count])?;
+        }
     }
 }

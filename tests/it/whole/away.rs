@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::{BROWSER, expect_number, nothing_is_doubled};
 use crate::env::broker::{Broker, Door};
-use crate::env::free_port;
 use crate::env::program::Installation;
 use crate::env::proxy::Proxy;
 use crate::env::warehouse::Warehouse;
+use crate::env::{free_port, wait_for};
 
 /// A redirect waits 20 ms for the log; the rest is a debug build's on a busy machine.
 const GOES_WITHIN: Duration = Duration::from_millis(1_500);
@@ -143,4 +143,50 @@ async fn a_redirect_that_the_full_disk_or_a_limit_kept_from_the_log_goes_and_is_
     );
     assert!(over >= 5.0, "{over} of 25 were over ten times the limit");
     edge.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_that_stands_still_is_replaced_and_each_event_is_stored_once() {
+    let listens = free_port();
+    let line = Proxy::before(&format!("127.0.0.1:{listens}"));
+    let named = line.address.rsplit_once(':').unwrap().1.parse().unwrap();
+    let broker = Broker::with_doors(vec![Door { listens, named }]).await;
+    let database = Warehouse::shared().database().await;
+    let mut installation = Installation::new("standstill");
+    installation.use_warehouse(&database);
+    installation.use_kafka(&line.address, "standstill");
+    // So long that librdkafka doesn't give its connections up by itself.
+    installation.set("KAFKA__PROPERTIES", "socket.timeout.ms=300000");
+    assert!(installation.run(&["schema", "apply"]).status.success());
+    let mut edge = installation.ready(&["serve"]).await;
+    installation.set("KAFKA__BROKERS", &broker.address());
+    let mut consumer = installation.start(&["consume"]);
+    let mut sent = 0;
+    let mut post = |count: u64| {
+        for _ in 0..count {
+            let body = format!("email=a%40b.example&message=number+{sent}");
+            let reply = installation.post("/f/contact", super::URLENCODED, &body, BROWSER);
+            assert_eq!(reply.status, 200, "form {sent}: {}", reply.text());
+            sent += 1;
+        }
+        sent
+    };
+    expect_number(&database.admin, "SELECT uniqExact(event_id) FROM events", post(5)).await;
+
+    line.swallow_answers();
+    let all = post(20);
+    assert!(counted(&installation, "leadtrail_spill_records ") > 0.0, "Kafka says nothing");
+    wait_for("another producer", Duration::from_secs(150), || {
+        installation.logs().contains("another one took its place")
+    })
+    .await;
+    wait_for("an empty spill", Duration::from_secs(150), || {
+        counted(&installation, "leadtrail_spill_records ") == 0.0
+    })
+    .await;
+    expect_number(&database.admin, "SELECT uniqExact(event_id) FROM events", all).await;
+    nothing_is_doubled(&database.admin).await;
+    expect_number(&database.admin, "SELECT uniqExact(event_id) FROM events", post(5)).await;
+    assert_eq!(counted(&installation, "leadtrail_spill_records "), 0.0, "they went to Kafka");
+    assert!(consumer.stop().success() && edge.stop().success());
 }
