@@ -187,7 +187,10 @@ fn reconcile(
 fn explain_postback(config: Config, profile: Option<&str>) -> anyhow::Result<ExitCode> {
     let installation = Installation::open(config)?;
     let profiles = Profiles::load(&installation.config.dialects_dir)?;
-    let sent = postbacks::explain::Sent::parse(&std::io::read_to_string(std::io::stdin())?);
+    let text = std::io::read_to_string(std::io::stdin()).context(
+        "reading the request from standard input; it has to be text, as in GET /postback/network?…",
+    )?;
+    let sent = postbacks::explain::Sent::parse(&text);
     let known = postbacks::explain::Known {
         registry: &installation.registry,
         postbacks: &installation.postbacks,

@@ -87,7 +87,7 @@ pub fn key(command: &KeyCommand, installation: &Installation) -> Result<ExitCode
             let found = store::change(config, |book| {
                 let Some(key) = book.key(id) else {
                     let near = nearest(id, book.keys().map(|key| key.id.as_str()));
-                    bail!("no key `{id}`; the nearest is `{near}` (leadtrail key list)")
+                    bail!("{}", unknown("key", id, near))
                 };
                 let revoked_ms = key.revoked_ms.or_else(|| Some(now_millis()));
                 Ok((key.name.clone(), Change::Key(Key { revoked_ms, ..key.clone() })))
@@ -246,12 +246,20 @@ fn show(made: Option<String>) {
     }
 }
 
+/// That there is no such key or user, with the nearest there is.
+fn unknown(what: &str, name: &str, near: &str) -> String {
+    if near.is_empty() {
+        return format!("no {what} `{name}`, nor any other: leadtrail {what} new makes one");
+    }
+    format!("no {what} `{name}`; the nearest is `{near}` (leadtrail {what} list)")
+}
+
 /// Changes a user. Whatever changes, sessions from before are over.
 fn edit(installation: &Installation, name: &str, change: impl FnOnce(&mut User)) -> Result<()> {
     store::change(&installation.config, |book| {
         let Some(user) = book.user(name) else {
             let near = nearest(name, book.users().map(|user| user.name.as_str()));
-            bail!("no user `{name}`; the nearest is `{near}` (leadtrail user list)")
+            bail!("{}", unknown("user", name, near))
         };
         let mut user = user.clone();
         change(&mut user);

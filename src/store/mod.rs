@@ -25,7 +25,9 @@ use crate::store::native::Row;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The server can't be reached, is busy or out of room: the same request may succeed later.
-    #[error("warehouse: {action} did not succeed: {reason}; trying again")]
+    #[error(
+        "warehouse: {action} did not succeed: {reason}; the same may succeed later: is the server up at warehouse.url, and /ready of `leadtrail up` or `consume` well?"
+    )]
     Transient {
         /// What was tried.
         action: String,
