@@ -122,6 +122,18 @@ async fn a_form_and_json_are_read_as_a_query_is_and_a_head_does_nothing() {
 }
 
 #[tokio::test]
+async fn a_compressed_postback_is_refused_and_said_to_be_so() {
+    let running = start(|_| {}).await;
+    let path = "/postback/tracker/known-secret";
+    let gzip = running.post(path, KIND, b"tid=Z-1&payout=1", &["content-encoding: gzip"]).await;
+    assert_eq!((gzip.status, gzip.text()), (415, "ERROR unsupported_encoding"));
+    let plain =
+        running.post(path, KIND, b"tid=Z-1&payout=1", &["content-encoding: identity"]).await;
+    assert_eq!((plain.status, plain.text()), (200, "OK"));
+    assert_eq!(running.event().partner.unwrap().transaction, "Z-1");
+}
+
+#[tokio::test]
 async fn a_networks_own_path_is_taken_at_the_enabled_host_alone() {
     let running = start(|_| {}).await;
     let path = "/aff_lsr?transaction_id=x&amount=1&adv_sub=9&security_token=known-secret";
