@@ -16,6 +16,9 @@ pub const REDACTED: &str = "redacted";
 /// 32 and more; words and campaign names are not.
 const TOKEN_RUN_MIN: usize = 32;
 
+/// Telephone numbers have seven digits or more (E.164 has up to fifteen).
+const PHONE_DIGITS_MIN: usize = 7;
+
 /// True for text that holds something like `a@b.c`, percent-encoded or not.
 pub fn looks_like_email(text: &str) -> bool {
     fn plain(text: &str) -> bool {
@@ -57,6 +60,15 @@ fn looks_like_uuid(text: &str) -> bool {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
+}
+
+/// What somebody wrote where the name of a source belongs, as those may see it who see no personal value: without what
+/// looks like an address, a telephone number or a token.
+pub fn free_text(text: &str) -> &str {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    let others = text.chars().filter(|character| character.is_alphabetic()).count();
+    let is_number = digits >= PHONE_DIGITS_MIN && others < digits;
+    if is_number || looks_like_email(text) || looks_like_token(text) { REDACTED } else { text }
 }
 
 /// Cuts at `bytes_max`, on a character's border.
@@ -105,6 +117,18 @@ mod tests {
         let mut flags = Flags::default();
         let stored = value(text, 512, &mut flags);
         (stored, flags != Flags::default())
+    }
+
+    #[test]
+    fn a_source_is_shown_unless_it_is_somebody() {
+        for shown in ["newsday", "Fair 2026", "TV 20:15", "spring-2026-11", "a friend"] {
+            assert_eq!(free_text(shown), shown);
+        }
+        for hidden in
+            ["jane@roe.example", "+49 170 1234567", "tel. 0170/1234567", "jane%40roe.example"]
+        {
+            assert_eq!(free_text(hidden), REDACTED, "{hidden}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::answer::{
     AdRow, AffiliateRow, Answer, ConversionRow, FraudRow, LeadRow, PostbackRow, Rate, RefusalRow,
     Rows, Sum, Sums,
 };
+use crate::check::redact;
 
 /// What stands for hits that belong to no ad.
 pub const NO_AD: &str = "(no ad)";
@@ -294,12 +295,18 @@ fn leads(rows: &[LeadRow], personal: Personal) -> Table {
     ];
     let text = |value: &str| Cell::Text(value.to_owned());
     let cells = |lead: &LeadRow| {
-        let (name, email, phone) = match personal {
-            Personal::Masked => (lead.name.masked(), lead.email.masked(), lead.phone.masked()),
+        let (name, email, phone, source) = match personal {
+            Personal::Masked => (
+                lead.name.masked(),
+                lead.email.masked(),
+                lead.phone.masked(),
+                redact::free_text(&lead.source),
+            ),
             Personal::Shown => (
                 lead.name.expose().to_owned(),
                 lead.email.expose().to_owned(),
                 lead.phone.expose().to_owned(),
+                lead.source.as_str(),
             ),
         };
         vec![
@@ -309,7 +316,7 @@ fn leads(rows: &[LeadRow], personal: Personal) -> Table {
             Cell::Text(name),
             Cell::Text(email),
             Cell::Text(phone),
-            text(&lead.source),
+            text(source),
             text(&lead.page),
             text(&lead.channel),
             text(&lead.campaign),

@@ -211,6 +211,14 @@ impl Installation {
         ))
     }
 
+    /// Posts to the edge by another host's name.
+    pub fn post_at(&self, host: &str, path: &str, kind: &str, body: &str, headers: &str) -> Reply {
+        let length = body.len();
+        self.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n{body}"
+        ))
+    }
+
     fn ask(&self, request: &str) -> Reply {
         exchange(self.edge, request).expect("the edge answers")
     }

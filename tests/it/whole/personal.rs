@@ -107,6 +107,58 @@ fn send_forms(installation: &Installation) -> u64 {
     bodies.len() as u64 + 2
 }
 
+/// Forms by other systems' own paths and words; so many leads they make.
+fn send_by_vendors_paths(installation: &Installation) -> u64 {
+    let page = format!("http://localhost:8082/page?mail={EMAIL}");
+    let salesforce = urlencoded(&[
+        ("oid", "00D000000000001"),
+        ("retURL", &page),
+        ("last_name", NAME),
+        ("email", EMAIL),
+        ("phone", PHONE),
+        ("description", WORDS),
+        ("00N000000000001", EMAIL),
+        ("lead_source", EMAIL),
+    ]);
+    let zoho = urlencoded(&[
+        ("xnQsjsdp", EMAIL),
+        ("Last Name", NAME),
+        ("Email", EMAIL),
+        ("LEADCF1", PHONE),
+        ("returnURL", &page),
+    ]);
+    let hubspot = json!({
+        "fields": [
+            {"objectTypeId": "0-1", "name": "email", "value": EMAIL},
+            {"name": "lastname", "value": NAME},
+            {"name": "shoe", "value": WORDS},
+        ],
+        "context": {"hutk": EMAIL, "pageUri": page, "pageName": NAME, "ipAddress": ADDRESS},
+        "legalConsentOptions": {"consent": {"consentToProcess": true, "text": WORDS}},
+    });
+    let jotform = urlencoded(&[
+        ("q3_email", EMAIL),
+        ("q4_name", NAME),
+        ("q5_typeA", PHONE),
+        ("simple_spc", EMAIL),
+    ]);
+    let posts = [
+        ("/servlet/servlet.WebToLead?encoding=UTF-8", URLENCODED, salesforce),
+        ("/crm/WebToLeadForm", URLENCODED, zoho),
+        ("/submissions/v3/integration/submit/1/contact", JSON, hubspot.to_string()),
+        ("/submit/1", URLENCODED, jotform),
+    ];
+    for (path, kind, body) in &posts {
+        let path = format!("{path}{}mc={EMAIL}", if path.contains('?') { '&' } else { '?' });
+        let mut reply = installation.post_at("127.0.0.1", &path, kind, body, &from(ADDRESS));
+        assert!(reply.status < 400, "{path}: {} {}", reply.status, reply.text());
+        // Where its author's page leads back to, it leads query and all.
+        reply.headers.retain(|(name, _)| name != "location");
+        clean_reply(&path, &reply);
+    }
+    posts.len() as u64
+}
+
 /// An address of ours with mail addresses wherever a stranger may put them.
 fn with_query(path: &str) -> String {
     let extra = urlencoded(&[
@@ -319,6 +371,7 @@ async fn personal_values_are_found_in_personal_tables_and_nowhere_else() {
     let client = warehouse::client(&access, &access.admin).with_database("leadtrail");
 
     let mut leads = send_forms(&installation);
+    leads += send_by_vendors_paths(&installation);
     send_links(&installation);
     send_what_is_refused(&installation);
     wait_for("the key to be admitted", SOON, || {
