@@ -110,9 +110,8 @@ impl Worker {
                 kept = self.keeper.keep(border) => kept,
             };
             let retry = match kept {
-                Ok(()) => match writer.write(must_look, &self.revoked).await {
+                Ok(()) => match writer.write(must_look).await {
                     Ok(()) => break,
-                    Err(WriteError::Revoked) => return false,
                     Err(error) => {
                         tracing::warn!(partition = self.partition, from = batch.from, to = batch.to, %error, "batch taken up anew");
                         if matches!(error, WriteError::TooLate) {

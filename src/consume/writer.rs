@@ -1,7 +1,8 @@
 //! The writer: one batch into its tables, under the rules that make it exactly once.
 //!
 //! In: a batch whose border was just kept. Out: `Ok` when every table and `ingest_batches` hold it. Refuses: to send an insert
-//! more than ten seconds after the border was kept, so that a process that slept can't insert late. Promises: rows that ClickHouse
+//! more than ten seconds after the border was kept, so that a process that slept can't insert late; a partition that is to be given back
+//! meanwhile waits so long (`RELEASE`), and no batch is left half-way by a stop. Promises: rows that ClickHouse
 //! refuses go to the dead letters first, the others under the batch's token; what is there already is not inserted again.
 
 use std::collections::HashSet;
@@ -10,7 +11,6 @@ use std::time::{Duration, Instant};
 use clickhouse::Row as ClientRow;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
-use tokio::sync::watch;
 
 use crate::attribute::Rows;
 use crate::consume::Pipeline;
@@ -32,9 +32,6 @@ pub enum WriteError {
     /// Its border grew too old: keep it again, and look.
     #[error("its border was kept more than 10 s ago")]
     TooLate,
-    /// The partition was taken away.
-    #[error("the partition was taken away")]
-    Revoked,
     /// The warehouse.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -62,18 +59,13 @@ impl<'a> BatchWriter<'a> {
     }
 
     /// One attempt, right after the border was kept. `must_look`: some of it may be there already.
-    pub async fn write(
-        &mut self,
-        must_look: bool,
-        revoked: &watch::Receiver<bool>,
-    ) -> Result<(), WriteError> {
+    pub async fn write(&mut self, must_look: bool) -> Result<(), WriteError> {
         let attempt = Attempt {
             pipeline: self.pipeline,
             partition: self.partition,
             border: self.border,
             send_until: boot_millis() + SEND_WITHIN.as_millis() as i64,
             must_look,
-            revoked,
         };
         let rows = match self.rows.take() {
             Some(rows) => self.rows.insert(rows),
@@ -110,7 +102,6 @@ struct Attempt<'a> {
     border: Border,
     send_until: i64,
     must_look: bool,
-    revoked: &'a watch::Receiver<bool>,
 }
 
 #[derive(ClientRow, Deserialize)]
@@ -246,9 +237,6 @@ impl Attempt<'_> {
         rows: &[&R],
         token: &str,
     ) -> Result<(), WriteError> {
-        if *self.revoked.borrow() {
-            return Err(WriteError::Revoked);
-        }
         if boot_millis() >= self.send_until {
             return Err(WriteError::TooLate);
         }
