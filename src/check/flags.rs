@@ -60,6 +60,7 @@ flags! {
     ClickNotActivated "click_not_activated" "An affiliate's link was opened by a page, not by a person's act (Sec-Fetch-User).";
     OfferUnknown "offer_unknown" "A network's offer id that sites.toml maps to none of ours.";
     ParameterMisspelt "parameter_misspelt" "A postback's parameter that its profile doesn't know is one slip from one that is missing.";
+    AmountUnmapped "amount_unmapped" "A postback has no amount, and a number in a parameter that its profile doesn't know and that is called like one.";
     SentAgain "sent_again" "A shop sent a request again whose first time may have been cut off; the consumer looks whether the event is stored.";
     TimeUnreadable "time_unreadable" "The time of a conversion can't be read; it is the time of receipt.";
 }

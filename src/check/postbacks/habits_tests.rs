@@ -91,6 +91,21 @@ fn money_with_a_currency_beside_it_is_read_and_two_currencies_are_not() {
 }
 
 #[test]
+fn money_under_a_name_that_the_profile_does_not_know_is_told_and_not_read() {
+    let flags = |query: &str| {
+        let found = said("keitaro", query);
+        (found.worth.amount.is_some(), found.partner.odd)
+    };
+    let told = |name: &str| (false, vec![(name.to_owned(), "amount_unmapped".to_owned())]);
+    assert_eq!(flags("subid=a&tid=1&status=sale&Sale_Amount=3"), told("sale_amount"));
+    assert_eq!(flags("subid=a&tid=1&status=sale&order.total=3.50"), told("order.total"));
+    for quiet in ["commission=none", "items=3", "payout=2&total=3", "payout=0&total=3"] {
+        let (_, odd) = flags(&format!("subid=a&tid=1&status=sale&{quiet}"));
+        assert_eq!(odd, [], "{quiet}");
+    }
+}
+
+#[test]
 fn names_inside_wrappers_are_read_and_those_of_lines_are_not() {
     let generic = installed("generic", "", "addresses = [\"203.0.113.0/24\"]");
     let read = |body: &str| judged(&generic, &KEYS, "", "application/json", body, &[]).unwrap();

@@ -99,6 +99,33 @@ struct Gathered<'a> {
     torn: Vec<Role>,
     /// Names that the profile doesn't know.
     unknown: Vec<&'a str>,
+    /// The first of them that is called like money and holds a number.
+    money: Option<&'a str>,
+}
+
+/// What networks call money. A profile knows its own network's words; another of these beside a missing amount is a slip of whoever
+/// wrote the template.
+const MONEY_WORDS: [&str; 12] = [
+    "amount",
+    "payout",
+    "revenue",
+    "price",
+    "sum",
+    "total",
+    "commission",
+    "profit",
+    "saleamount",
+    "totalprice",
+    "orderamount",
+    "ordertotal",
+];
+
+/// True for a name such as `Payout`, `sale_amount` or `data.order.total`.
+fn is_called_money(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let letters = last.chars().filter(|character| character.is_ascii_alphanumeric());
+    let plain: String = letters.map(|character| character.to_ascii_lowercase()).collect();
+    MONEY_WORDS.contains(&plain.as_str())
 }
 
 /// Reads parameters. `currency` is what the installation says, where they don't.
@@ -121,6 +148,7 @@ pub fn read<'a>(
     reading.settle_status(profile, &gathered);
     reading.settle_items(profile, &gathered);
     reading.settle_amount(profile, &gathered);
+    reading.find_unmapped_money(&gathered);
     reading.settle_words(profile, &gathered);
     Ok(reading)
 }
@@ -152,6 +180,8 @@ impl<'a> Reading<'a> {
                 self.flags.set(Flag::PersonalInParameters);
             } else if all.unknown.len() < UNKNOWN_MAX {
                 all.unknown.push(name);
+                let is_money = is_called_money(name) && Amount::parse(value).is_ok();
+                all.money = all.money.or_else(|| is_money.then_some(name));
             }
             return;
         }
@@ -343,6 +373,15 @@ impl<'a> Reading<'a> {
         let taken_back = matches!(self.status, Some((Status::Reversed, _)));
         if taken_back && let Some(amount) = self.amount {
             self.amount = Some(Amount::from_scaled(-amount.scaled().abs()));
+        }
+    }
+
+    /// Money that nobody reads, because the profile has another word for it.
+    fn find_unmapped_money(&mut self, all: &Gathered<'a>) {
+        let has_none = self.get(Role::Amount).is_none() && self.amount.is_none();
+        let misspelt = self.flags.has(Flag::ParameterMisspelt);
+        if let Some(name) = all.money.filter(|_| has_none && !misspelt) {
+            self.odd(Flag::AmountUnmapped, name);
         }
     }
 
