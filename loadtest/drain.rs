@@ -8,15 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use tokio::runtime::Builder;
-use tokio::task::LocalSet;
 
 use crate::faults::ask;
-use crate::faults::env;
 use crate::faults::installation::{Installation, Part, Shape, Special};
 use crate::faults::load::load;
 use crate::faults::reckon::reckon;
-use crate::faults::{FaultsOptions, Home};
+use crate::faults::{FaultsOptions, Home, prepare, until_stopped};
 use crate::flood::memory;
 use crate::reconcile::Fault;
 use crate::warehouse::Patience;
@@ -46,18 +43,9 @@ pub struct DrainOptions {
 /// # Errors
 /// When an installation can't be made or asked.
 pub fn drain(mut options: DrainOptions) -> anyhow::Result<bool> {
-    options.load.program = options.load.program.canonicalize().with_context(|| {
-        format!("no program at {:?}; build it, or name it with --program", options.load.program)
-    })?;
     options.load.home = Home::Kafka;
-    env::root(options.load.folder.clone());
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    LocalSet::new().block_on(&runtime, async {
-        tokio::select! {
-            is_well = drained(&options) => is_well,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped"),
-        }
-    })
+    prepare(&mut options.load)?;
+    until_stopped(drained(&options))
 }
 
 async fn drained(options: &DrainOptions) -> anyhow::Result<bool> {

@@ -42,22 +42,39 @@ use crate::faults::totals::Totals;
 /// # Errors
 /// When an installation can't be made, healed or asked.
 pub fn faults(mut options: FaultsOptions) -> anyhow::Result<bool> {
-    options.program = options.program.canonicalize().with_context(|| {
-        format!("no program at {:?}; build it, or name it with --program", options.program)
-    })?;
     let scenarios = options.chosen()?;
-    env::root(options.folder.clone());
-    // The load runs on this thread; the engine's supervisor must not wait for it.
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let all_is_well = LocalSet::new().block_on(&runtime, async {
-        tokio::select! {
-            all_is_well = all(&options, &scenarios) => all_is_well,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped"),
-        }
-    })?;
+    prepare(&mut options)?;
+    let all_is_well = until_stopped(all(&options, &scenarios))?;
     // Only if it is empty: what is kept stays.
     let _ = std::fs::remove_dir(env::root(None));
     Ok(all_is_well)
+}
+
+/// Finds the program, and where the folders of the run are made.
+///
+/// # Errors
+/// When there is no program.
+pub fn prepare(options: &mut FaultsOptions) -> anyhow::Result<()> {
+    options.program = options.program.canonicalize().with_context(|| {
+        format!("no program at {:?}; build it, or name it with --program", options.program)
+    })?;
+    env::root(options.folder.clone());
+    Ok(())
+}
+
+/// Works with installations until it is done or somebody stops it.
+///
+/// # Errors
+/// Those of the work, and when it was stopped.
+pub fn until_stopped(work: impl Future<Output = anyhow::Result<bool>>) -> anyhow::Result<bool> {
+    // The load runs on this thread; the engine's supervisor must not wait for it.
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    LocalSet::new().block_on(&runtime, async {
+        tokio::select! {
+            is_well = work => is_well,
+            _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped"),
+        }
+    })
 }
 
 async fn all(options: &FaultsOptions, scenarios: &[Scenario]) -> anyhow::Result<bool> {

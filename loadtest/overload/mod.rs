@@ -12,19 +12,15 @@ mod watch;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use tokio::runtime::Builder;
-use tokio::task::LocalSet;
-
 pub use options::OverloadOptions;
 
 use self::share::Share;
 use self::slow::Slow;
 use self::watch::Watch;
-use crate::faults::env;
 use crate::faults::installation::{Installation, Part, Shape, Special};
 use crate::faults::load::{Loaded, load};
 use crate::faults::reckon::reckon;
+use crate::faults::{prepare, until_stopped};
 use crate::mix::Kind;
 use crate::reconcile::{Fault, Reconciliation};
 use crate::warehouse::Patience;
@@ -47,18 +43,8 @@ const AFTER: Duration = Duration::from_secs(10);
 /// # Errors
 /// When an installation can't be made or asked.
 pub fn overload(mut options: OverloadOptions) -> anyhow::Result<bool> {
-    let program = options.load.program.canonicalize().with_context(|| {
-        format!("no program at {:?}; build it, or name it with --program", options.load.program)
-    })?;
-    options.load.program = program;
-    env::root(options.load.folder.clone());
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    LocalSet::new().block_on(&runtime, async {
-        tokio::select! {
-            is_well = overloaded(&options) => is_well,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped"),
-        }
-    })
+    prepare(&mut options.load)?;
+    until_stopped(overloaded(&options))
 }
 
 async fn overloaded(options: &OverloadOptions) -> anyhow::Result<bool> {

@@ -1,7 +1,7 @@
 //! The worker: one partition's batches, one after the other, each exactly once into every table.
 //!
 //! In: an [`Assignment`]. Out: rows in ClickHouse, the range in `ingest_batches`, the border moved on. Refuses: to insert when its
-//! border is older than ten seconds, or when the partition was taken away. Promises: what is below a kept border is stored or
+//! border is older than ten seconds, and to begin a batch when the partition was taken away. Promises: what is below a kept border is stored or
 //! dead-lettered; a batch that an earlier owner began is finished by looking, never by guessing.
 
 use std::sync::Arc;

@@ -98,7 +98,9 @@ fn money_under_a_name_that_the_profile_does_not_know_is_told_and_not_read() {
     };
     let told = |name: &str| (false, vec![(name.to_owned(), "amount_unmapped".to_owned())]);
     assert_eq!(flags("subid=a&tid=1&status=sale&Sale_Amount=3"), told("sale_amount"));
-    assert_eq!(flags("subid=a&tid=1&status=sale&order.total=3.50"), told("order.total"));
+    assert_eq!(flags("subid=a&tid=1&status=sale&order.total=3.50"), told("total"));
+    // What stands before the word may be anything, and is not kept.
+    assert_eq!(flags("subid=a&tid=1&status=sale&jane%40roe.example.payout=3"), told("payout"));
     for quiet in ["commission=none", "items=3", "payout=2&total=3", "payout=0&total=3"] {
         let (_, odd) = flags(&format!("subid=a&tid=1&status=sale&{quiet}"));
         assert_eq!(odd, [], "{quiet}");

@@ -253,6 +253,32 @@ pub fn sum(amounts: impl Iterator<Item = Amount>) -> Option<Amount> {
     amounts.map(Amount::scaled).try_fold(0_i64, i64::checked_add).map(Amount::from_scaled)
 }
 
+/// What networks call money. A profile knows its own network's words; another of these beside a missing amount is a slip of whoever
+/// wrote the template.
+const WORDS: [&str; 12] = [
+    "amount",
+    "payout",
+    "revenue",
+    "price",
+    "sum",
+    "total",
+    "commission",
+    "profit",
+    "saleamount",
+    "totalprice",
+    "orderamount",
+    "ordertotal",
+];
+
+/// The last part of a parameter's name if it is called money: of `Payout`, `sale_amount` or `data.order.total`. What stands before it
+/// may be anything that a stranger writes.
+pub(super) fn called(name: &str) -> Option<&str> {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let letters = last.chars().filter(|character| character.is_ascii_alphanumeric());
+    let plain: String = letters.map(|character| character.to_ascii_lowercase()).collect();
+    WORDS.contains(&plain.as_str()).then_some(last)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -99,33 +99,8 @@ struct Gathered<'a> {
     torn: Vec<Role>,
     /// Names that the profile doesn't know.
     unknown: Vec<&'a str>,
-    /// The first of them that is called like money and holds a number.
+    /// Of the first of them that is called like money and holds a number, the word that says so.
     money: Option<&'a str>,
-}
-
-/// What networks call money. A profile knows its own network's words; another of these beside a missing amount is a slip of whoever
-/// wrote the template.
-const MONEY_WORDS: [&str; 12] = [
-    "amount",
-    "payout",
-    "revenue",
-    "price",
-    "sum",
-    "total",
-    "commission",
-    "profit",
-    "saleamount",
-    "totalprice",
-    "orderamount",
-    "ordertotal",
-];
-
-/// True for a name such as `Payout`, `sale_amount` or `data.order.total`.
-fn is_called_money(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    let letters = last.chars().filter(|character| character.is_ascii_alphanumeric());
-    let plain: String = letters.map(|character| character.to_ascii_lowercase()).collect();
-    MONEY_WORDS.contains(&plain.as_str())
 }
 
 /// Reads parameters. `currency` is what the installation says, where they don't.
@@ -180,8 +155,8 @@ impl<'a> Reading<'a> {
                 self.flags.set(Flag::PersonalInParameters);
             } else if all.unknown.len() < UNKNOWN_MAX {
                 all.unknown.push(name);
-                let is_money = is_called_money(name) && Amount::parse(value).is_ok();
-                all.money = all.money.or_else(|| is_money.then_some(name));
+                let called = money::called(name).filter(|_| Amount::parse(value).is_ok());
+                all.money = all.money.or(called);
             }
             return;
         }

@@ -38,7 +38,7 @@ use self::line::Line;
 use self::refused::Refused;
 use self::under_way::{Pending, Shared, State};
 use crate::config::Kafka;
-use crate::journal::disk::{Options, SpillJournal};
+use crate::journal::disk::{AppendError, Options, SpillJournal, Ticket};
 use crate::journal::kafka_client::{RESENT_HEADER, VERSION_HEADER, client_config};
 use crate::journal::{Backlog, OpenError, Outcome, Patience, Record, patiently};
 
@@ -236,7 +236,11 @@ impl Sender {
         };
         match tokio::time::timeout(wait, &mut report).await {
             Ok(Ok(true)) => return Outcome::Durable,
-            Ok(_) => return self.spill_only(record, patience).await,
+            Ok(Ok(false)) => return self.spill_only(record, patience).await,
+            Ok(Err(_)) => {
+                let taken = self.shared.spill_doubtful(&frame(record));
+                return self.spilled(taken, patience).await;
+            }
             Err(_) => {}
         }
         if let Some(ticket) = self.shared.spill_copy(&frame(record), &pending) {
@@ -257,8 +261,12 @@ impl Sender {
     }
 
     async fn spill_only(&self, record: &Record, patience: Patience) -> Outcome {
+        self.spilled(self.shared.spill.append(&frame(record)), patience).await
+    }
+
+    async fn spilled(&self, taken: Result<Ticket, AppendError>, patience: Patience) -> Outcome {
         let spill = &self.shared.spill;
-        match spill.append(&frame(record)) {
+        match taken {
             Ok(ticket) => patiently(patience, spill.synced(&ticket), spill.written(&ticket)).await,
             Err(error) => {
                 if !self.shared.refusing.load(Ordering::Relaxed) {

@@ -19,11 +19,11 @@ use tokio::sync::oneshot;
 use super::ages::Ages;
 use super::lock;
 use super::refused::Refused;
-use crate::journal::disk::{SpillJournal, Ticket};
+use crate::journal::disk::{AppendError, SpillJournal, Ticket};
 
 /// What a report changes.
 pub(super) enum State {
-    /// The sender waits.
+    /// The sender waits. Dropped without a word when the record was given up with its producer.
     Waiting(oneshot::Sender<bool>),
     /// The spill holds a copy at these offsets: one, or a damaged stretch.
     Spilled(Range<u64>),
@@ -53,6 +53,7 @@ pub(super) struct Shared {
     pub(super) stop: AtomicBool,
     pub(super) refusing: AtomicBool,
     /// Offsets in the spill whose record was under way with a producer that was given up: it may be on Kafka, though nobody was told.
+    /// Each is in the spill, so there are no more than it can have pending.
     pub(super) doubtful: Mutex<HashSet<u64>>,
 }
 
@@ -74,6 +75,15 @@ impl Shared {
         let under_way = lock(&self.under_way);
         lock(&self.doubtful).extend(under_way.iter());
         self.back_since_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Takes a record into the spill that a producer was given up with.
+    pub(super) fn spill_doubtful(&self, framed: &[u8]) -> Result<Ticket, AppendError> {
+        // Under the lock, so that the drain doesn't send it before it is marked.
+        let mut doubtful = lock(&self.doubtful);
+        let ticket = self.spill.append(framed)?;
+        doubtful.insert(ticket.offset());
+        Ok(ticket)
     }
 
     /// Whether the record at this offset in the spill may be on Kafka already.
@@ -143,7 +153,6 @@ impl ProducerContext for Context {
         let delivered = result.is_ok();
         match result {
             Ok(_) => self.0.refused.delivered(),
-            // Given up by us, with the producer.
             Err((error, _)) if is_purged(error) => {}
             Err((error, _)) => self.0.refused.note(error, self.0.now_ms()),
         }
@@ -152,6 +161,8 @@ impl ProducerContext for Context {
         // Let go of the state before the list is locked: `spill_copy` takes them in the other order.
         let state = std::mem::replace(&mut *lock(&pending.state), State::Done);
         match state {
+            // Given up by us, with the producer: whether it went out nobody knows, so nothing is said.
+            State::Waiting(_) if matches!(result, Err((error, _)) if is_purged(error)) => {}
             // A sender that gave up is no longer there to be told.
             State::Waiting(sender) => drop(sender.send(delivered)),
             State::Spilled(offsets) => self.0.finish_spilled(offsets, delivered),
