@@ -29,7 +29,7 @@ pub async fn kill9(installation: &Installation, dice: &mut Dice) -> anyhow::Resu
 /// Its ports stay open, nothing answers.
 pub async fn hang(installation: &Installation, hang: Duration) -> anyhow::Result<()> {
     let broker = of(installation)?;
-    broker.stop_signal();
+    broker.stop_signal().await;
     tokio::time::sleep(hang).await;
     broker.cont();
     broker.wait_until_ready().await;
@@ -49,7 +49,7 @@ pub async fn kill9_edge_in_outage(
     installation: &mut Installation,
     dice: &mut Dice,
 ) -> anyhow::Result<()> {
-    of(installation)?.stop_signal();
+    of(installation)?.stop_signal().await;
     tokio::time::sleep(OUTAGE_MIN).await;
     pause(dice, OUTAGE_MORE_MS).await;
     let edge_first = dice.chance(0.5);

@@ -15,7 +15,7 @@ const FULL_MORE_MS: u64 = 4_000;
 pub async fn full(installation: &Installation, dice: &mut Dice) -> anyhow::Result<()> {
     let disk = installation.disk.as_ref().context("the journal has no disk of its own")?;
     if let Some(broker) = &installation.broker {
-        broker.stop_signal();
+        broker.stop_signal().await;
     }
     disk.fill()?;
     tokio::time::sleep(FULL_MIN).await;

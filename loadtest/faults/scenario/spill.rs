@@ -25,7 +25,7 @@ const STAYS_FULL: Duration = Duration::from_secs(3);
 /// ours that got a receipt is stored in the end.
 pub async fn full(installation: &Installation) -> anyhow::Result<()> {
     let broker = installation.broker.as_ref().context("this home has no broker")?;
-    broker.stop_signal();
+    broker.stop_signal().await;
     let filled = fill(installation.edge_port()).await;
     // Whatever came of it, the broker has to go on.
     if filled.is_ok() {

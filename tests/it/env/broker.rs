@@ -126,9 +126,11 @@ impl Broker {
         self.kill9();
     }
 
-    /// Makes it hang: its port stays open, nothing answers.
-    pub fn stop_signal(&self) {
+    /// Makes it hang: its port stays open, nothing answers. On a busy machine a thread of it may go on for some
+    /// milliseconds after the signal and answer one more request, so this waits until each has stopped.
+    pub async fn stop_signal(&self) {
         self.signal(Signal::STOP);
+        super::wait_for("each thread of the broker to stop", READY_MAX, || self.is_stopped()).await;
     }
 
     /// Lets it go on after [`Broker::stop_signal`].
@@ -216,6 +218,17 @@ impl Broker {
         // `State: Z` until the watcher ends, which it does not by itself.
         std::fs::read_to_string(format!("/proc/{pid}/stat"))
             .is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    /// True when the kernel shows state `T` for each of its threads.
+    fn is_stopped(&self) -> bool {
+        let pid = self.life.lock().unwrap().as_ref().expect("the broker runs").broker;
+        let tasks = PathBuf::from(format!("/proc/{}/task", pid.as_raw_nonzero()));
+        tasks.read_dir().unwrap().flatten().all(|task| {
+            let status = std::fs::read_to_string(task.path().join("status"));
+            // A thread that ended meanwhile answers nothing either.
+            status.map_or(true, |status| status.lines().any(|line| line.starts_with("State:\tT")))
+        })
     }
 
     fn signal(&self, signal: Signal) {

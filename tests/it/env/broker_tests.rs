@@ -44,7 +44,7 @@ async fn a_killed_broker_keeps_what_it_acknowledged_and_comes_back_at_its_addres
 #[tokio::test]
 async fn a_stopped_broker_answers_nothing_until_it_goes_on() {
     let broker = Broker::own().await;
-    broker.stop_signal();
+    broker.stop_signal().await;
     assert!(broker.leaders().await.is_none());
     assert!(std::net::TcpStream::connect(broker.address()).is_ok(), "its port is open still");
     broker.cont();

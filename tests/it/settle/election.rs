@@ -109,7 +109,7 @@ async fn a_broker_that_is_away_ends_leadership_and_holds_up_no_stop() {
     let mut versions = join(&settings);
     assert!(versions.lead(&stop).await.unwrap());
     let before = versions.next(0).await.unwrap();
-    broker.stop_signal();
+    broker.stop_signal().await;
     let refused = versions.next(0).await.unwrap_err();
     assert!(matches!(refused, VersionError::Log { .. } | VersionError::Lost), "{refused}");
     wait_for("leadership to end", DEADLINE, || !versions.leads()).await;

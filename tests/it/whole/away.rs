@@ -64,7 +64,7 @@ async fn every_redirect_goes_while_each_dependency_is_away_in_turn() {
     line.slow(SLOW);
     sent += all_go(&installation, signed, "Kafka is slow");
     line.slow(Duration::ZERO);
-    broker.stop_signal();
+    broker.stop_signal().await;
     sent += all_go(&installation, signed, "Kafka hangs");
     broker.cont();
     wire.cut();

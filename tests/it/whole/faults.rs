@@ -17,7 +17,7 @@ async fn a_hanging_broker_costs_no_event_and_no_redirect_its_time() {
     installation.set("EDGE__REDIRECT_WAIT_MS", "20");
     let mut program = installation.ready(&["up"]).await;
     installation.get("/c/summer-ad", BROWSER);
-    broker.stop_signal();
+    broker.stop_signal().await;
     let mut answered = 1;
     for _ in 0..10 {
         let begun = Instant::now();
