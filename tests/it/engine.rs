@@ -1,5 +1,6 @@
 //! The embedded engine: the real library, the real child process, the real sandbox.
 
+mod disk;
 mod ends;
 mod rights;
 

@@ -44,6 +44,10 @@ pub(super) struct ServerSettings<'a> {
     pub memory_bytes_max: u64,
 }
 
+/// What inserts and merges leave free on the disk. They are refused in order from there on, while a write into a disk that is full to the
+/// last byte ends the engine (`library/refusals.rs`). Twice what the journal leaves free: on a disk of both, forms go on longer.
+const ROOM_BYTES: u64 = 512 << 20;
+
 /// `config.xml`.
 ///
 /// All rows lie on an encrypted disk. The scalar function `file()` gives any user any file that the process itself
@@ -86,8 +90,9 @@ pub(super) fn server(settings: &ServerSettings<'_>) -> String {
     <background_schedule_pool_size>8</background_schedule_pool_size>
     <storage_configuration>
         <disks>
+            <default><keep_free_space_bytes>{ROOM_BYTES}</keep_free_space_bytes></default>
             <tokens><type>local</type><path>{tokens}/</path></tokens>
-            <bare><type>local</type><path>{tables}/</path></bare>
+            <bare><type>local</type><path>{tables}/</path><keep_free_space_bytes>{ROOM_BYTES}</keep_free_space_bytes></bare>
             <sealed>
                 <type>encrypted</type>
                 <disk>bare</disk>

@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use super::access::Kept;
 use super::layout::Layout;
+use super::library::DISK_REFUSED;
 use super::lock::wait_for_predecessor;
 use super::port;
 use super::said::Said;
@@ -165,5 +166,11 @@ async fn until_ready(child: &mut Child, kept: &Kept) -> Result<Sandbox, String> 
 }
 
 fn describe(status: std::io::Result<ExitStatus>) -> String {
-    status.map_or_else(|error| error.to_string(), |status| status.to_string())
+    match status {
+        Ok(status) if status.code() == Some(DISK_REFUSED) => {
+            "its disk refused a write: is it full or over a quota?".to_owned()
+        }
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    }
 }

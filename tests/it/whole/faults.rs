@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{BROWSER, URLENCODED, expect_number, installation, nothing_is_doubled, number};
 use crate::env::broker::Broker;
 use crate::env::program::Installation;
+use crate::env::proxy::Proxy;
 use crate::env::warehouse::Warehouse;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,4 +170,29 @@ async fn a_full_journal_refuses_forms_and_lets_redirects_go() {
     nothing_is_doubled(&database.admin).await;
     consumer.stop();
     edge.stop();
+}
+
+/// A stop comes while the batch's first table is written and its last is not: each piece takes a second on its way to the
+/// warehouse. The batch is finished, so that whoever wipes the journal or makes the topic anew afterwards leaves no half of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_polite_stop_finishes_the_batch_that_is_under_way() {
+    for home in ["disk", "kafka"] {
+        let database = Warehouse::shared().database().await;
+        let wire = Proxy::before(database.access.url.strip_prefix("http://").unwrap());
+        let mut installation = Installation::new(&format!("stop-{home}"));
+        installation.use_warehouse(&database);
+        installation.set("WAREHOUSE__URL", &format!("http://{}", wire.address));
+        if home == "kafka" {
+            installation.use_kafka(&Broker::shared().await.address(), "half");
+        }
+        let mut program = installation.ready(&["up"]).await;
+        wire.slow(Duration::from_secs(1));
+        installation.post("/f/contact", URLENCODED, "email=a%40b.example", BROWSER);
+        expect_number(&database.admin, "SELECT count() FROM events", 1).await;
+        let whole = "SELECT count() FROM ingest_batches";
+        assert_eq!(number(&database.admin, whole).await, 0, "{home}: not under way any more");
+        assert!(program.stop().success());
+        assert_eq!(number(&database.admin, "SELECT count() FROM leads").await, 1, "{home}");
+        assert_eq!(number(&database.admin, whole).await, 1, "{home}: half a batch was left");
+    }
 }

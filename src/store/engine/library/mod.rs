@@ -2,17 +2,21 @@
 //!
 //! In: the path of `libchdb.so` and the arguments of `clickhouse local`. Out: a call that lasts as long as the engine
 //! runs, and the signals that ask this process to end, as a file descriptor. Refuses: a library without the two
-//! functions. Promises: nothing of Rust's own state is shared with the library.
+//! functions, or one that the refusals of a disk can't be watched in. Promises: nothing of Rust's own state is shared with the library.
 #![expect(
     unsafe_code,
     reason = "a C library is called, and signals are blocked, which std has no interface for"
 )]
+
+mod refusals;
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+
+pub(super) use refusals::DISK_REFUSED;
 
 type QueryCmdline = unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut c_void;
 type SetSignalHandlersEnabled = unsafe extern "C" fn(c_int);
@@ -26,11 +30,16 @@ pub(super) struct EngineLibrary {
 
 impl EngineLibrary {
     /// Loads the library and turns its signal handlers off.
-    pub(super) fn load(path: &Path) -> Result<Self, libloading::Error> {
+    pub(super) fn load(path: &Path) -> anyhow::Result<Self> {
         // SAFETY: loading runs the library's constructors. The file is the pinned, checksummed build that
         // `deploy/parts/clickhouse-engine` fetched; its constructors were measured to leave signals, locale and working
         // directory alone.
         let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }?;
+        let handle = library.into_raw();
+        // SAFETY: the handle was just given and stays open; apart from its constructors nothing of the library ran yet.
+        unsafe { refusals::end_at_refusals(handle) }.map_err(anyhow::Error::msg)?;
+        // SAFETY: the handle is the one from above, and nobody else owns it.
+        let library = unsafe { Library::from_raw(handle) };
         // SAFETY: name and signature are those of this version's C header: `void chdb_set_signal_handlers_enabled(int)`
         // and `chdb_result * chdb_query_cmdline(int argc, char ** argv)`.
         let (set_handlers, query_cmdline) = unsafe {
