@@ -58,7 +58,8 @@ pub async fn round(
     if scenario.destroys_the_log() {
         tell_of_gone_logs(installation, &admin).await?;
     }
-    verdict.rows = tables::row_faults(&admin).await.context("counting rows")?;
+    verdict.rows =
+        tables::row_faults(&admin, excuse.halves_before).await.context("counting rows")?;
     verdict.unsettled = tables::unsettled(&admin).await.context("counting what is settled")?;
     let ended = installation.ended_unasked();
     ended.iter().for_each(|ended| eprintln!("ended unasked: {ended}"));

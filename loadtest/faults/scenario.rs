@@ -38,6 +38,8 @@ const HANG_MIN: Duration = Duration::from_secs(5);
 pub struct Excuse {
     /// Those that were answered before this moment: the log is gone.
     pub before: Option<Instant>,
+    /// Rows of events that came before this moment: kill -9 struck the consumer in the midst of a batch, whose log is gone.
+    pub halves_before: Option<Instant>,
     /// So many: their bytes in the log were changed.
     pub spoiled: u64,
 }
@@ -50,7 +52,11 @@ impl Excuse {
 
     /// Both.
     pub fn and(self, other: Self) -> Self {
-        Self { before: other.before.or(self.before), spoiled: self.spoiled + other.spoiled }
+        Self {
+            before: other.before.or(self.before),
+            halves_before: other.halves_before.or(self.halves_before),
+            spoiled: self.spoiled + other.spoiled,
+        }
     }
 }
 
@@ -274,7 +280,7 @@ impl Scenario {
         dice: &mut Dice,
         hang: Duration,
     ) -> anyhow::Result<Excuse> {
-        let before = |moment| Excuse { before: Some(moment), spoiled: 0 };
+        let before = |moment| Excuse { before: Some(moment), ..Excuse::default() };
         match self {
             Self::Kill9Edge => kill::parts(installation, &[Part::Edge], dice).await?,
             Self::Kill9Consumer => kill::parts(installation, &[Part::Consumer], dice).await?,
@@ -289,7 +295,7 @@ impl Scenario {
             Self::RestartBroker => broker::restart(installation).await?,
             Self::Kill9EdgeInOutage => broker::kill9_edge_in_outage(installation, dice).await?,
             Self::SleepConsumer => sleep::consumer(installation, hang).await?,
-            Self::WipeJournal => return wipe::journal(installation, dice).await.map(before),
+            Self::WipeJournal => return wipe::journal(installation, dice).await,
             Self::RecreateTopicRunning => {
                 return wipe::topic(installation, false).await.map(before);
             }
@@ -316,7 +322,7 @@ impl Scenario {
             Self::ClockJumps => clock::jumps(installation, dice, hang).await?,
             Self::FlippedJournal => {
                 let spoiled = flipped::bits(installation, dice).await?;
-                return Ok(Excuse { before: None, spoiled });
+                return Ok(Excuse { spoiled, ..Excuse::default() });
             }
             Self::RefusedRows => refused::rows(installation, dice, hang).await?,
             Self::OldSchema => refused::schema(installation, dice, hang).await?,

@@ -75,13 +75,22 @@ async fn alter(client: &Client, what: &str) -> clickhouse::error::Result<()> {
     Ok(())
 }
 
-/// Counts.
-pub async fn row_faults(client: &Client) -> clickhouse::error::Result<RowFaults> {
+/// Counts. What is missing is counted among events that were received since `since`, if it is given.
+pub async fn row_faults(
+    client: &Client,
+    since: Option<Instant>,
+) -> clickhouse::error::Result<RowFaults> {
+    let since_ms = since.map_or(0, |since| {
+        jiff::Timestamp::now().as_millisecond() - since.elapsed().as_millis() as i64
+    });
     let extra = |table: &str, key: &str| format!("(SELECT count() - uniqExact{key} FROM {table})");
     let positions = "(log_epoch, log_partition, log_offset)";
     let batches = "(log_epoch, log_partition, from_offset)";
     let distinct = |table: &str, condition: &str| {
-        format!("(SELECT uniqExact{KEY} FROM {table} WHERE {condition})")
+        format!(
+            "(SELECT uniqExact{KEY} FROM {table} WHERE {condition} \
+             AND toUnixTimestamp64Milli(event_time) + received_lag_ms >= {since_ms})"
+        )
     };
     let sql = format!(
         "SELECT assumeNotNull(toInt64({})) AS events_doubled, \

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::dice::Dice;
 use crate::faults::installation::{Installation, Part};
+use crate::faults::scenario::Excuse;
 
 /// The default of `kafka.topic` and `kafka.partitions`.
 pub const TOPIC: &str = "leadtrail.events";
@@ -14,8 +15,8 @@ const PARTITIONS: i32 = 4;
 /// The broker may say that a topic is gone shortly before it takes no more for it.
 const DELETION_SLACK: Duration = Duration::from_secs(1);
 
-/// Stops edge and consumer, deletes the journal, starts them.
-pub async fn journal(installation: &mut Installation, dice: &mut Dice) -> anyhow::Result<Instant> {
+/// Stops edge and consumer, deletes the journal, starts them. A consumer that is stopped politely leaves no half of a batch.
+pub async fn journal(installation: &mut Installation, dice: &mut Dice) -> anyhow::Result<Excuse> {
     let parts = [Part::Edge, Part::Consumer];
     let politely = dice.chance(0.5);
     for part in parts {
@@ -33,7 +34,8 @@ pub async fn journal(installation: &mut Installation, dice: &mut Dice) -> anyhow
     for part in parts {
         installation.ready(part).await?;
     }
-    Ok(wiped)
+    let halves_before = (!politely).then_some(wiped);
+    Ok(Excuse { before: Some(wiped), halves_before, spoiled: 0 })
 }
 
 /// Deletes the topic and makes it anew, while the consumer runs or is down.

@@ -48,7 +48,10 @@ async fn an_insert_that_the_disk_refuses_is_not_answered_and_leaves_nothing_brok
     let pid = Pid::from_raw(before.cast_signed());
     let limit = Rlimit { current: Some(100_000), maximum: None };
     prlimit(pid, Resource::Fsize, limit).unwrap();
-    assert!(insert(1_000).await.is_err(), "a part of 1 MB was taken, where no file may have 100 kB");
+    assert!(
+        insert(1_000).await.is_err(),
+        "a part of 1 MB was taken, where no file may have 100 kB"
+    );
 
     wait_for("the next engine", DEADLINE, || engine.pid().is_some_and(|pid| pid != before)).await;
     let whole = "SELECT toString(count()) || ' ' || toString(sum(length(s))) FROM leadtrail.kept";
