@@ -38,6 +38,7 @@ pub mod ops;
 pub mod personal;
 pub mod refusals;
 pub mod registry;
+pub mod say;
 pub mod stop;
 pub mod telemetry;
 pub mod tokens;

@@ -11,6 +11,7 @@ use leadtrail::cli::{
 };
 use leadtrail::config::Config;
 use leadtrail::receive::explain::Knowledge;
+use leadtrail::say::say;
 use leadtrail::service::{self, Installation, Role};
 use leadtrail::store::{self, engine};
 use leadtrail::{access, deliver, links, quarantine, rates, report, sql_shell, telemetry};
@@ -36,17 +37,12 @@ fn complain(words: &str) {
     eprintln!("leadtrail: {words}");
 }
 
-#[expect(clippy::print_stdout, reason = "a command's answer")]
-fn answer(text: &str) {
-    println!("{text}");
-}
-
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     telemetry::start().map_err(anyhow::Error::msg)?;
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     if let Command::Config(ConfigCommand::Defaults) = arguments.command {
-        answer(leadtrail::config::DEFAULTS.trim_end());
+        say(leadtrail::config::DEFAULTS.trim_end());
         return Ok(ExitCode::SUCCESS);
     }
     let config = Config::load(arguments.config.as_deref(), environment)?;
@@ -87,7 +83,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Form(FormCommand::Explain { show_values }) => explain_form(config, show_values),
         Command::Config(ConfigCommand::Dialects { dialect }) => {
             let known = dialects::Dialects::load(&config.dialects_dir)?;
-            answer(dialects::listing::of(&known, dialect.as_deref())?.trim_end());
+            say(dialects::listing::of(&known, dialect.as_deref())?.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Form(FormCommand::Suggest { form, days }) => {
@@ -98,7 +94,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let suggested = block_on(suggested)?.map_err(|error| {
                 anyhow::anyhow!("cannot ask the warehouse: {}", store::short(&error))
             })?;
-            answer(suggested.trim_end());
+            say(suggested.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Postback(PostbackCommand::Explain { profile }) => {
@@ -109,7 +105,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let installation = Installation::open(config)?;
             installation.meaning()?;
             installation.endpoints()?;
-            answer("configuration and sites are right");
+            say("configuration and sites are right");
             Ok(ExitCode::SUCCESS)
         }
         Command::ClickhouseEngine(_) => unreachable!("handled in main, before any thread"),
@@ -130,7 +126,7 @@ fn explain_form(config: Config, show_values: bool) -> anyhow::Result<ExitCode> {
         },
         show_values,
     )?;
-    answer(text.trim_end());
+    say(text.trim_end());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -153,7 +149,7 @@ fn exchange_rates(config: Config, command: &RatesCommand) -> anyhow::Result<Exit
             }
         }
     })??;
-    answer(words.trim_end());
+    say(words.trim_end());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -200,14 +196,14 @@ fn explain_postback(config: Config, profile: Option<&str>) -> anyhow::Result<Exi
         now_ms: leadtrail::ids::now_millis(),
     };
     let text = sent.and_then(|sent| postbacks::explain::explain(&known, &sent, profile));
-    answer(text.map_err(anyhow::Error::msg)?.trim_end());
+    say(text.map_err(anyhow::Error::msg)?.trim_end());
     Ok(ExitCode::SUCCESS)
 }
 
 fn list_profiles(config: &Config) -> anyhow::Result<ExitCode> {
     for profile in Profiles::load(&config.dialects_dir)?.all() {
         let verified = if profile.verified { "" } else { ", not verified" };
-        answer(&format!("{:<20}{} ({}{verified})", profile.name, profile.network, profile.source));
+        say(&format!("{:<20}{} ({}{verified})", profile.name, profile.network, profile.source));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -15,6 +15,7 @@ use super::record::{Change, Key, Role, User};
 use super::{secret, store};
 use crate::config::nearest;
 use crate::ids::now_millis;
+use crate::say::say;
 use crate::service::Installation;
 
 /// The longest words for what a key is for.
@@ -22,11 +23,6 @@ const KEY_NAME_CHARACTERS_MAX: usize = 60;
 
 /// The longest name of a user.
 const USER_NAME_BYTES_MAX: usize = 32;
-
-#[expect(clippy::print_stdout, reason = "a command's answer")]
-fn say(text: &str) {
-    println!("{text}");
-}
 
 #[expect(
     clippy::print_stderr,

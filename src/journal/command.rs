@@ -4,7 +4,6 @@
 //! 1 something is lost or left, 2 the question could not be answered. Refuses: to drain what another process writes, and what is no spill. Promises: `check` and
 //! `stat` read only, beside a running writer too; no payload is printed.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use crate::ids::now_millis;
 use crate::journal::disk::{DiskReader, Entry, Survey};
 use crate::journal::kafka::{KEY_BYTES, KafkaLog};
 use crate::journal::options;
+use crate::say::say;
 
 /// How often the drain tells how far it is.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -55,11 +55,6 @@ impl Which {
         let directory = self.directory.clone().unwrap_or_else(|| config.journal_dir());
         (directory, self.spill || config.log.home == Home::Kafka)
     }
-}
-
-/// Prints; a reader that has seen enough (`| head`) is no error.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// Runs the command.

@@ -18,6 +18,7 @@ use super::sign::{self, Signer, Wish};
 use super::store::{self, Store};
 use crate::ids::now_millis;
 use crate::receive::explain_click;
+use crate::say::say;
 use crate::service::Installation;
 use crate::tokens;
 
@@ -51,11 +52,6 @@ pub fn run(command: &LinkCommand, installation: &Installation) -> Result<ExitCod
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-#[expect(clippy::print_stdout, reason = "a command's answer")]
-fn say(text: &str) {
-    println!("{text}");
 }
 
 impl Edited {
