@@ -5,8 +5,9 @@
 //! [`DISK_REFUSED`], before anything is answered.
 //!
 //! Why: 26.7.2.1 counts a failed write (`WriteBufferFromFileDescriptorWriteFailed`) and goes on as if it had succeeded. On a disk that
-//! became full between its look for room and its write, an insert was answered with OK whose part had sixteen empty files, and merges
-//! replaced good parts by empty ones (found by the fault suite's `engine-disk-full`; 781 of 1,157 inserts in a race made for it). What a
+//! became full between its look for room and its write, an insert was answered with OK whose part had fourteen empty files, and merges
+//! replaced good parts by empty ones (found by the fault suite's `engine-disk-full`; in a race made for it 1,157 inserts
+//! were answered with OK beside 781 failed writes). What a
 //! part lacks shows at the next start, which sets it aside; while the engine runs, every question about the table fails, or worse, does not.
 //! An engine that is killed is something the rest of Leadtrail is made for: nothing that was not answered counts.
 
