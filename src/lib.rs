@@ -28,7 +28,6 @@ pub mod access;
 pub mod config;
 pub mod decision;
 pub mod event;
-mod event_json;
 pub mod ids;
 pub mod keys;
 pub mod language;

@@ -12,10 +12,12 @@ pub mod answer;
 pub mod command;
 pub mod export;
 mod fetch;
+mod layout;
 pub mod page;
 
 pub mod period;
 pub mod question;
+mod records;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! fit together are none.
 
 use super::profile::ItemPart;
-use super::read::Found;
+use super::reading::Found;
 
 /// A line under way.
 #[derive(Clone, Copy, Debug, Default)]

@@ -17,6 +17,7 @@ pub mod money;
 mod path;
 mod profile;
 mod read;
+mod reading;
 pub mod several;
 mod sign;
 pub mod status;
@@ -27,7 +28,7 @@ pub use file::Role;
 pub use installed::{Installed, Postbacks};
 pub use judge::{Judged, Request, judge, parameters, stored_id};
 pub use profile::Profile;
-pub use read::{Reading, Refused};
+pub use reading::{Reading, Refused};
 pub use status::Status;
 
 use super::profiles;

@@ -4,12 +4,20 @@
 //! version that this program doesn't know, and JSON of another shape. Promises: what is written is read back equal, and a
 //! field that is empty takes no room.
 
+mod json;
+mod json_text;
+mod origin;
+mod worth;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::origin::{Client, Origin, Promotion, Shown};
+pub use self::worth::{Duplicates, Item, NewCustomer, Partner, Worth};
 
 use crate::decision::Decision;
 use crate::ids::{DayHash, EventId, RecipientKey, SubmissionKey, VisitorId};
-use crate::money::{Amount, Currency};
-use crate::personal::{CutAddress, PersonalText};
+use crate::money::Currency;
+use crate::personal::PersonalText;
 use crate::tokens::ClickClaim;
 
 /// The version of the record's shape. A reader refuses what it doesn't know: to the dead letters, not to a guess.
@@ -81,132 +89,6 @@ pub enum VisitorBasis {
     DailyHash = 2,
 }
 
-/// What the ad, mail or affiliate link stands for. Names come from the registry; the numbers are in click ids.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "the names are the field's own and say it all")]
-pub struct Promotion {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub link: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub campaign: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub ad: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub creative: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub placement: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub mailing: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub affiliate: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub offer: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub product: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub price_variant: String,
-    /// The price that the visitor was shown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub price_shown: Option<Amount>,
-}
-
-/// Where the visitor came from, as the request said it. Raw: grouping copies are made in the consumer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "the names are the field's own and say it all")]
-pub struct Origin {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub utm_source: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub utm_medium: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub utm_campaign: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub utm_term: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub utm_content: String,
-    /// Campaign values beyond the five, by parameter: `utm_id`, `mtm_source`, `hsa_cam`, `keyword` (DOMAIN.md 2.6).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<(String, String)>,
-    /// Ad click ids by parameter name (DOMAIN.md 2.5), untruncated, case kept.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub click_ids: Vec<(String, String)>,
-    /// `sub1`..`sub20`, in the order of arrival.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub sub_ids: Vec<(String, String)>,
-    /// Macros that nobody filled in, by the parameter that should have had a value.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub macros: Vec<(String, String)>,
-    /// The network's own id of this click.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub external_click: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub referrer_host: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub referrer_path: String,
-    /// The host of the page or of the redirect's destination.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub landing_host: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub landing_path: String,
-}
-
-/// An ad that was shown together with others.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Shown {
-    /// The ad.
-    pub promotion: Promotion,
-    /// Currency of its price.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub price_currency: Option<Currency>,
-    /// What was odd about it; `None` in records of before: as the record's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub flags: Option<Vec<String>>,
-}
-
-/// What the client said of itself. The full address is not here: see [`crate::personal::ClientIp`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Client {
-    /// The network, /24 or /48.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub network: Option<CutAddress>,
-    /// `User-Agent`, cut at 1,024 bytes.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub agent: String,
-    /// The first language of `Accept-Language`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub language: String,
-    /// `Sec-Purpose`, `Purpose`, `X-Purpose` or `X-Moz`, whichever came.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub purpose: String,
-    /// `Sec-Fetch-Dest`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub fetch_dest: String,
-    /// `Sec-Fetch-Mode`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub fetch_mode: String,
-    /// `Sec-Fetch-Site`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub fetch_site: String,
-    /// `Sec-Fetch-User: ?1`: a person's act, says the browser.
-    #[serde(skip_serializing_if = "is_false")]
-    pub fetch_user: bool,
-    /// The method, where it wasn't the usual one for the door.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub method: String,
-    /// `Sec-GPC: 1`.
-    #[serde(skip_serializing_if = "is_false")]
-    pub gpc: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
 /// What a form brought, exactly and in order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -218,110 +100,6 @@ pub struct FormPost {
     pub dialect: String,
     /// Every field that isn't a control of ours, repeats included.
     pub fields: Vec<(String, PersonalText)>,
-}
-
-/// What a conversion is worth, as it was claimed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "the names are the field's own and say it all")]
-pub struct Worth {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub goal: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub amount: Option<Amount>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub currency: Option<Currency>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub order_id: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub status: String,
-}
-
-/// Whether the customer had bought before. The numbers are those of `conversions.new_customer`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[repr(i8)]
-#[expect(missing_docs, reason = "the names are the field's own and say it all")]
-pub enum NewCustomer {
-    #[default]
-    Unknown = 0,
-    New = 1,
-    Returning = 2,
-}
-
-/// What a second message about one transaction means. The numbers are those of `conversions.duplicate_mode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[repr(i8)]
-pub enum Duplicates {
-    /// Nothing new but its status: the first amount stands.
-    #[default]
-    Ignore = 1,
-    /// The last amount that a message brings stands.
-    Update = 2,
-    /// Each message's amount is added.
-    Add = 3,
-    /// The last message stands, with or without an amount.
-    Replace = 4,
-}
-
-/// A line of an order.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Item {
-    /// The shop's own number; may be empty.
-    pub sku: String,
-    /// How many; ten-thousandths, like money.
-    pub quantity: Amount,
-    /// What the line costs, quantity included.
-    pub amount: Amount,
-}
-
-/// What a network or tracker reports besides the worth.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Partner {
-    /// The installed postback, as in `/postback/{name}`.
-    pub postback: String,
-    /// Their id of the conversion.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub transaction: String,
-    /// What makes two messages messages about one conversion: postback, offer and transaction, else click and goal.
-    pub key: String,
-    /// The click id as they sent it, where it isn't one of ours.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub external_click: String,
-    /// Their word for the status.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub original_status: String,
-    #[expect(missing_docs, reason = "the name says it all")]
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub coupon: String,
-    /// Whether the customer had bought before.
-    pub customer: NewCustomer,
-    /// What a second message means.
-    pub duplicates: Duplicates,
-    /// True for a test of theirs or ours: kept, never counted.
-    #[serde(skip_serializing_if = "is_false")]
-    pub test: bool,
-    #[expect(missing_docs, reason = "the name says it all")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tax: Option<Amount>,
-    #[expect(missing_docs, reason = "the name says it all")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub shipping: Option<Amount>,
-    #[expect(missing_docs, reason = "the name says it all")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub discount: Option<Amount>,
-    /// An amount that is a number and doesn't fit the column: to the last digit, as it was sent.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub amount_text: String,
-    /// The lines of the order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub items: Vec<Item>,
-    /// Which of their parameters was odd, and how: a profile's own names and our flags, never values.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub odd: Vec<(String, String)>,
 }
 
 /// One event.
@@ -394,6 +172,11 @@ pub struct Event {
     pub flags: Vec<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl VisitorId {
     fn is_unknown(&self) -> bool {
         self.is_none()
@@ -436,7 +219,7 @@ impl Unreadable {
 impl Event {
     /// The record's bytes: one line of JSON.
     pub fn to_record(&self) -> Vec<u8> {
-        crate::event_json::write(self)
+        json::write(self)
     }
 
     /// The events that one record stands for: itself, and one for each further ad, with the id that was minted for it. The same record
@@ -515,6 +298,7 @@ pub fn received_ms(record: &[u8]) -> Option<i64> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::money::Amount;
 
     /// A small event for tests of later stages.
     pub(crate) fn sample(event_type: EventType, id: EventId) -> Event {

@@ -1,9 +1,10 @@
 //! Events of every shape, against serde.
 
 use super::*;
+use crate::event::json_text::plain_length;
 use crate::event::{Item, Shown};
 use crate::ids::{DayHash, EventId, RecipientKey, SubmissionKey, VisitorId};
-use crate::money::Currency;
+use crate::money::{Amount, Currency};
 use crate::personal::{ClientIp, PersonalText};
 use proptest::collection::vec;
 use proptest::option;
