@@ -9,6 +9,7 @@ use leadtrail::telemetry::{METRICS, Sort};
 const README: &str = include_str!("../../README.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 const ALERTS: &str = include_str!("../../deploy/alerts.yml");
+const DASHBOARD: &str = include_str!("../../deploy/grafana/leadtrail.json");
 const ANALYST: &str = include_str!("../../deploy/analyst.sql");
 const CHECK: &str = include_str!("../../src/check/mod.rs");
 
@@ -64,9 +65,8 @@ fn the_readme_has_every_metric() {
     );
 }
 
-#[test]
-fn alerts_speak_of_metrics_that_exist_and_of_every_readiness_condition() {
-    let expressions = ALERTS.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+/// Each word of these expressions that is called like a metric of ours is one.
+fn assert_metrics_exist<'a>(expressions: impl Iterator<Item = &'a str>) {
     let mut names = Vec::new();
     for expression in expressions {
         let words = expression.split(|at: char| !at.is_ascii_alphanumeric() && at != '_');
@@ -77,6 +77,20 @@ fn alerts_speak_of_metrics_that_exist_and_of_every_readiness_condition() {
         let name = name.strip_suffix("_bucket").unwrap_or(name);
         assert!(METRICS.iter().any(|metric| scraped(metric) == name), "no metric is called {name}");
     }
+}
+
+#[test]
+fn the_dashboard_shows_metrics_that_exist() {
+    let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    assert_metrics_exist(targets.map(|target| target["expr"].as_str().unwrap()));
+}
+
+#[test]
+fn alerts_speak_of_metrics_that_exist_and_of_every_readiness_condition() {
+    let expressions = ALERTS.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+    assert_metrics_exist(expressions);
     let begin = README.find("| check | fails when |").unwrap();
     let rows = README[begin..].lines().skip(2).take_while(|line| line.starts_with('|'));
     let checks: Vec<&str> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
