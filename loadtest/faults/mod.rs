@@ -158,7 +158,9 @@ fn tell(
     words: &str,
 ) -> anyhow::Result<()> {
     let key = key(options, scenario, number).map(|(name, value)| format!("{name}={value}"));
-    let line = format!("{} {words}", key.join(" "));
+    // What a round needs besides to be made again.
+    let FaultsOptions { seconds, hang, .. } = options;
+    let line = format!("{} seconds={seconds} hang={hang} {words}", key.join(" "));
     println!("{line}");
     let Some(path) = &options.log else { return Ok(()) };
     let mut file = std::fs::OpenOptions::new()
