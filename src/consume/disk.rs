@@ -59,6 +59,9 @@ pub enum LogError {
     /// It can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Nobody works on what is read.
+    #[error("nobody works on the journal any more; taking it up again")]
+    Abandoned,
     /// Somebody else consumes it.
     #[error(
         "another consumer has the journal {0:?}; stop it first, or use Kafka to share the work"
@@ -158,7 +161,10 @@ fn pump(
     stop: &watch::Receiver<bool>,
 ) -> Result<(), LogError> {
     let mut look_at = Instant::now();
-    while !*stop.borrow() && !entries.is_closed() {
+    while !*stop.borrow() {
+        if entries.is_closed() {
+            return Err(LogError::Abandoned);
+        }
         if Instant::now() >= look_at {
             look_at = Instant::now() + LOOK;
             look(reader, source, health, offset)?;
@@ -174,7 +180,7 @@ fn pump(
         for entry in reader.read(offset, READ_ENTRIES, READ_BYTES)? {
             offset = entry.next_offset();
             if entries.blocking_send(convert(entry)).is_err() {
-                return Ok(());
+                return Err(LogError::Abandoned);
             }
         }
     }

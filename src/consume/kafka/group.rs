@@ -36,6 +36,23 @@ pub(super) struct Held {
     pub(super) stash: Option<Entry>,
     pub(super) revoke: Option<watch::Sender<bool>>,
     pub(super) released: Option<std_mpsc::Receiver<()>>,
+    /// When its worker was first seen to have ended.
+    pub(super) abandoned_since: Option<Instant>,
+}
+
+impl Held {
+    /// A partition that nobody works on yet.
+    fn new(border: Border, verify: Option<u64>) -> Self {
+        Self {
+            border,
+            verify,
+            entries: None,
+            stash: None,
+            revoke: None,
+            released: None,
+            abandoned_since: None,
+        }
+    }
 }
 
 /// What the rebalance callback and the loop share; both run in the loop's thread.
@@ -114,10 +131,7 @@ impl Context {
                 "partition taken up"
             );
             set_offset(&mut begin, &self.topic, partition, verify.unwrap_or(border.from));
-            held.insert(
-                partition,
-                Held { border, verify, entries: None, stash: None, revoke: None, released: None },
-            );
+            held.insert(partition, Held::new(border, verify));
             self.health.assigned(partition, border.from);
         }
         drop(held);

@@ -2,8 +2,7 @@
 //!
 //! In: a border. Out: `Ok` when the coordinator holds it. Refuses: as [`KeepError`]. Promises: an answer within [`ANSWER_MAX`]. librdkafka
 //! has no limit of its own: a commit that a hung broker never took can stay in its queue for ever, and while it does, the client
-//! never joins the group again. So a commit without an answer costs the membership, which is then made anew with a new client; so does one for
-//! a topic that is gone.
+//! never joins the group again. So a commit without an answer costs the membership, which is then made anew with a new client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,21 +48,15 @@ impl Keeper {
         element.set_offset(offset).map_err(|error| KeepError::Later(error.to_string()))?;
         element.set_metadata(border.metadata());
         self.consumer.commit(&list, CommitMode::Sync).map_err(|error| {
-            let reason = error.to_string();
             match error.rdkafka_error_code() {
                 Some(
                     RDKafkaErrorCode::IllegalGeneration
                     | RDKafkaErrorCode::UnknownMemberId
                     | RDKafkaErrorCode::FencedInstanceId
-                    | RDKafkaErrorCode::AssignmentLost,
-                ) => KeepError::Lost(reason),
-                // No rebalance follows: where the topic was made anew before the client asked for it again, it never hears that it was gone.
-                Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                    *lock(&self.consumer.context().failure) =
-                        Some(LogError::Client { action: "keep a border", source: error });
-                    KeepError::Lost(reason)
-                }
-                _ => KeepError::Later(reason),
+                    | RDKafkaErrorCode::AssignmentLost
+                    | RDKafkaErrorCode::UnknownTopicOrPartition,
+                ) => KeepError::Lost(error.to_string()),
+                _ => KeepError::Later(error.to_string()),
             }
         })
     }

@@ -3,7 +3,8 @@
 //! In: a topic and a group. Out: [`Assignment`]s as partitions come, and their end as they go. Refuses: to go on where the log
 //! doesn't hold what the committed offset says (there is no automatic reset); the partition stops and the reason names the range.
 //! Promises: a partition is given back only when its worker has let go, or after a deadline; polling never pauses, so a slow
-//! warehouse doesn't cost the membership; a topic that was made anew is read from its beginning under a new epoch.
+//! warehouse doesn't cost the membership; a topic that was made anew is read from its beginning under a new epoch; no partition that is
+//! ours stays without a worker.
 
 mod group;
 mod keeper;
@@ -40,6 +41,10 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long leaving the group may take before the client is left behind.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
+/// How long a partition may be held without a worker. librdkafka takes partitions away as soon as a commit says that they are lost; a
+/// needless new membership costs a second.
+const ABANDONED_MAX: Duration = Duration::from_secs(5);
+
 /// Why the consumer has to be made anew.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -61,6 +66,15 @@ pub enum LogError {
         partition: i32,
         /// How long its answer was waited for.
         waited: Duration,
+    },
+    /// A partition is ours and nobody works on it.
+    #[error(
+        "kafka consumer: partition {partition} was given up and no rebalance came within {} s; joining the group with a new client",
+        ABANDONED_MAX.as_secs()
+    )]
+    Abandoned {
+        /// Which.
+        partition: i32,
     },
     /// A partition could not be taken up.
     #[error("kafka consumer: cannot take up partition {partition}: {reason}")]
@@ -154,6 +168,7 @@ impl Reader<'_> {
         let context = self.consumer.context();
         while !*stop.borrow() {
             self.start_workers();
+            self.find_abandoned()?;
             self.flush_stashes();
             match poll(&self.consumer, POLL) {
                 None => {}
@@ -181,6 +196,21 @@ impl Reader<'_> {
                 self.start_worker(*partition, held);
             }
         }
+    }
+
+    /// A worker ends when its partition is taken away, and when a commit says that it was. Where no rebalance follows, the partition would
+    /// stand still for as long as this program runs: so where a topic was deleted and made anew before the client looked for it again.
+    fn find_abandoned(&self) -> Result<(), LogError> {
+        for (partition, held) in lock(&self.consumer.context().held).iter_mut() {
+            if !held.entries.as_ref().is_some_and(mpsc::Sender::is_closed) {
+                continue;
+            }
+            let since = *held.abandoned_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= ABANDONED_MAX {
+                return Err(LogError::Abandoned { partition: *partition });
+            }
+        }
+        Ok(())
     }
 
     fn start_worker(&self, partition: i32, held: &mut Held) {

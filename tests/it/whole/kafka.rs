@@ -193,10 +193,10 @@ async fn a_topic_made_anew_is_read_from_its_beginning_under_a_new_epoch() {
     program.stop();
 }
 
-/// Where a topic is deleted and made anew between two looks of the client, it never hears that the topic was gone; all that tells is the
-/// refused commit. A real broker gives that moment to few runs in a hundred, so librdkafka's own stand-in of a broker gives it here.
+/// Where a topic is deleted and made anew between two looks of the client, it never hears that the topic was gone, and no rebalance follows
+/// the refused commit. A real broker gives that moment to few runs in a hundred, so librdkafka's own stand-in of a broker gives it here.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_refused_for_a_topic_that_is_gone_costs_the_membership_and_no_record() {
+async fn a_partition_that_was_given_up_without_a_rebalance_is_taken_up_again() {
     let (mut installation, database, broker) = on_kafka("gone").await;
     let mut edge = installation.ready(&["serve"]).await;
     for body in ["email=a%40b.example", "email=c%40d.example"] {
