@@ -72,6 +72,9 @@ impl Worker {
             if !self.store(&batch, true).await {
                 return;
             }
+        } else if border.fingerprint == 0 {
+            // Nothing was read of this log before: from now on it is told whether it is still the same.
+            self.close_border().await;
         }
         loop {
             match self.intake.batch(self.position, self.bounds).await {

@@ -36,13 +36,15 @@ pub(super) struct Held {
     pub(super) stash: Option<Entry>,
     pub(super) revoke: Option<watch::Sender<bool>>,
     pub(super) released: Option<std_mpsc::Receiver<()>>,
+    /// Whether the group has an offset of it.
+    pub(super) has_offset: bool,
     /// When its worker was first seen to have ended.
     pub(super) abandoned_since: Option<Instant>,
 }
 
 impl Held {
     /// A partition that nobody works on yet.
-    fn new(border: Border, verify: Option<u64>) -> Self {
+    fn new(border: Border, verify: Option<u64>, has_offset: bool) -> Self {
         Self {
             border,
             verify,
@@ -50,6 +52,7 @@ impl Held {
             stash: None,
             revoke: None,
             released: None,
+            has_offset,
             abandoned_since: None,
         }
     }
@@ -131,7 +134,8 @@ impl Context {
                 "partition taken up"
             );
             set_offset(&mut begin, &self.topic, partition, verify.unwrap_or(border.from));
-            held.insert(partition, Held::new(border, verify));
+            let has_offset = matches!(element.offset(), Offset::Offset(_));
+            held.insert(partition, Held::new(border, verify, has_offset));
             self.health.assigned(partition, border.from);
         }
         drop(held);

@@ -67,6 +67,14 @@ pub enum LogError {
         /// How long its answer was waited for.
         waited: Duration,
     },
+    /// What was committed is gone, and the topic with it.
+    #[error(
+        "kafka consumer: the committed offset of partition {partition} is gone: the topic was deleted; looking what there is now"
+    )]
+    Gone {
+        /// Which.
+        partition: i32,
+    },
     /// A partition is ours and nobody works on it.
     #[error(
         "kafka consumer: partition {partition} was given up and no rebalance came within {} s; joining the group with a new client",
@@ -199,7 +207,7 @@ impl Reader<'_> {
     }
 
     /// A worker ends when its partition is taken away, and when a commit says that it was. Where no rebalance follows, the partition would
-    /// stand still for as long as this program runs: so where a topic was deleted and made anew before the client looked for it again.
+    /// stand still for as long as this program runs.
     fn find_abandoned(&self) -> Result<(), LogError> {
         for (partition, held) in lock(&self.consumer.context().held).iter_mut() {
             if !held.entries.as_ref().is_some_and(mpsc::Sender::is_closed) {
@@ -220,8 +228,12 @@ impl Reader<'_> {
         held.entries = Some(entries);
         held.revoke = Some(revoke);
         held.released = Some(release);
-        let keeper =
-            Keeper { consumer: self.consumer.clone(), topic: self.topic.to_owned(), partition };
+        let keeper = Keeper {
+            consumer: self.consumer.clone(),
+            topic: self.topic.to_owned(),
+            partition,
+            holds_offset: Arc::new(AtomicBool::new(held.has_offset)),
+        };
         (self.spawn)(Assignment {
             partition: u16::try_from(partition).unwrap_or(u16::MAX),
             border: held.border,

@@ -10,6 +10,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
+use rustix::process::Signal;
+
 use super::{BROWSER, SOON, URLENCODED, expect_number, nothing_is_doubled, number, text};
 use crate::env::broker::Broker;
 use crate::env::program::Installation;
@@ -191,6 +193,37 @@ async fn a_topic_made_anew_is_read_from_its_beginning_under_a_new_epoch() {
     assert_eq!(number(&database.admin, "SELECT uniqExact(log_epoch) FROM events").await, 2);
     nothing_is_doubled(&database.admin).await;
     program.stop();
+}
+
+/// The client that slept goes on at its old place in the new topic, which has grown past it; only its committed offset is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_made_anew_while_the_consumer_slept_loses_none_of_its_first_records() {
+    let (installation, database, broker) = on_kafka("slept").await;
+    assert!(installation.run(&["schema", "apply"]).status.success());
+    let mut edge = installation.ready(&["serve"]).await;
+    let mut consumer = installation.ready(&["consume"]).await;
+    for body in ["email=a%40b.example", "email=c%40d.example"] {
+        assert_eq!(installation.post("/f/contact", URLENCODED, body, BROWSER).status, 200);
+    }
+    expect_number(&database.admin, "SELECT count() FROM events", 2).await;
+    wait_for_async("the border behind both records", SOON, async || {
+        committed(&broker.address(), "slept").0 == Offset::Offset(2)
+    })
+    .await;
+
+    consumer.signal(Signal::STOP);
+    broker.delete_topic("slept.events").await;
+    broker.create_topic("slept.events", 1).await;
+    for number in 0..5 {
+        let body = format!("email=e{number}%40f.example");
+        assert_eq!(installation.post("/f/contact", URLENCODED, &body, BROWSER).status, 200);
+    }
+    records(broker, "slept", 5);
+    consumer.signal(Signal::CONT);
+    expect_number(&database.admin, "SELECT count() FROM events", 7).await;
+    nothing_is_doubled(&database.admin).await;
+    assert!(consumer.stop().success());
+    assert!(edge.stop().success());
 }
 
 /// Where a topic is deleted and made anew between two looks of the client, it never hears that the topic was gone, and no rebalance follows
