@@ -21,12 +21,12 @@ mod replies;
 mod sharing;
 mod story;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 
+use crate::env::POLL_INTERVAL;
 use crate::env::program::Installation;
-use crate::env::wait_for_async;
 use crate::env::warehouse::{Database, Warehouse};
 
 /// Rows are there well within this time, also in a debug build on a busy machine.
@@ -52,12 +52,23 @@ async fn text(client: &Client, sql: &str) -> String {
     client.query(sql).fetch_one::<String>().await.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
-/// Waits until the question's answer is this number.
+/// Waits until the question's answer is this number; what it was instead is told.
 async fn expect_number(client: &Client, sql: &str, expected: u64) {
-    wait_for_async(&format!("{expected} from {sql}"), SOON, async || {
-        client.query(sql).fetch_one::<u64>().await.is_ok_and(|found| found == expected)
-    })
-    .await;
+    expect_number_within(SOON, client, sql, expected).await;
+}
+
+async fn expect_number_within(deadline: Duration, client: &Client, sql: &str, expected: u64) {
+    let give_up = Instant::now() + deadline;
+    loop {
+        let found = client.query(sql).fetch_one::<u64>().await;
+        match &found {
+            Ok(found) if *found == expected => return,
+            _ if Instant::now() >= give_up => {
+                panic!("waited {deadline:?} in vain for {expected} from {sql}: {found:?}")
+            }
+            _ => tokio::time::sleep(POLL_INTERVAL).await,
+        }
+    }
 }
 
 /// Every row of every fact table stands there once, without `FINAL`'s help.

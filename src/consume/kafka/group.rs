@@ -38,13 +38,17 @@ pub(super) struct Held {
     pub(super) released: Option<std_mpsc::Receiver<()>>,
     /// Whether the group has an offset of it.
     pub(super) has_offset: bool,
+    /// The next offset to come.
+    pub(super) next: u64,
     /// When its worker was first seen to have ended.
     pub(super) abandoned_since: Option<Instant>,
+    /// How often the brokers said, since the last record came, that there are more.
+    pub(super) told_of_more: u32,
 }
 
 impl Held {
     /// A partition that nobody works on yet.
-    fn new(border: Border, verify: Option<u64>, has_offset: bool) -> Self {
+    pub(super) fn new(border: Border, verify: Option<u64>, has_offset: bool) -> Self {
         Self {
             border,
             verify,
@@ -53,8 +57,16 @@ impl Held {
             revoke: None,
             released: None,
             has_offset,
+            next: verify.unwrap_or(border.from),
             abandoned_since: None,
+            told_of_more: 0,
         }
+    }
+
+    /// The record at this offset came.
+    pub(super) fn came(&mut self, offset: u64) {
+        self.next = offset + 1;
+        self.told_of_more = 0;
     }
 }
 

@@ -1,6 +1,6 @@
 //! How far behind the partitions are, and how long the topic keeps what they have not read.
 //!
-//! In: the consumer's partitions. Out: each partition's end and the topic's retention, to [`Health`]. Refuses: nothing; brokers that
+//! In: the consumer's partitions. Out: each partition's end and the topic's retention, to [`Health`], and the end to [`standstill`]. Refuses: nothing; brokers that
 //! don't answer leave the last figures. Promises: runs beside the reading, which neither waits for it nor stops it; asks the
 //! brokers rather than what was fetched, so that a partition that is paused is seen to fall behind.
 
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::group::Context;
-use super::lock;
+use super::{lock, standstill};
 use crate::config::Kafka;
 use crate::consume::health::Health;
 use crate::journal::kafka_client;
 
 /// How often the partitions' ends are asked for.
-const EVERY: Duration = Duration::from_secs(2);
+pub(super) const EVERY: Duration = Duration::from_secs(2);
 
 /// How long one answer may take: a stop waits for it.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -64,11 +64,19 @@ fn ask_ends(
         if ended.load(Ordering::Relaxed) {
             return;
         }
-        match consumer.fetch_watermarks(&settings.topic, partition, ANSWER) {
-            Ok((_, end)) => health.log_end(partition, u64::try_from(end).unwrap_or(0)),
+        let end = match consumer.fetch_watermarks(&settings.topic, partition, ANSWER) {
+            Ok((_, end)) => {
+                let end = u64::try_from(end).unwrap_or(0);
+                health.log_end(partition, end);
+                Some(end)
+            }
             Err(error) => {
                 tracing::debug!(partition, %error, "a partition's end can't be asked for");
+                None
             }
+        };
+        if let Some(held) = lock(&consumer.context().held).get_mut(&partition) {
+            standstill::end_was_asked(held, end);
         }
     }
 }

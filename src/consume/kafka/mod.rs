@@ -4,12 +4,13 @@
 //! doesn't hold what the committed offset says (there is no automatic reset); the partition stops and the reason names the range.
 //! Promises: a partition is given back only when its worker has let go, or after a deadline; polling never pauses, so a slow
 //! warehouse doesn't cost the membership; a topic that was made anew is read from its beginning under a new epoch; no partition that is
-//! ours stays without a worker.
+//! ours stands still for ever, for want of a worker or of answers.
 
 mod group;
 mod keeper;
 mod lag;
 mod offsets;
+mod standstill;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,10 +41,6 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// How long leaving the group may take before the client is left behind.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
-
-/// How long a partition may be held without a worker. librdkafka takes partitions away as soon as a commit says that they are lost; a
-/// needless new membership costs a second.
-const ABANDONED_MAX: Duration = Duration::from_secs(5);
 
 /// Why the consumer has to be made anew.
 #[derive(Debug, thiserror::Error)]
@@ -78,11 +75,22 @@ pub enum LogError {
     /// A partition is ours and nobody works on it.
     #[error(
         "kafka consumer: partition {partition} was given up and no rebalance came within {} s; joining the group with a new client",
-        ABANDONED_MAX.as_secs()
+        standstill::ABANDONED_MAX.as_secs()
     )]
     Abandoned {
         /// Which.
         partition: i32,
+    },
+    /// Records wait in a partition of ours and none of them comes.
+    #[error(
+        "kafka consumer: partition {partition} has records from offset {next} on, and none came for {} s; joining the group with a new client",
+        standstill::unread_max().as_secs()
+    )]
+    Unread {
+        /// Which.
+        partition: i32,
+        /// The offset that was waited for.
+        next: u64,
     },
     /// A partition could not be taken up.
     #[error("kafka consumer: cannot take up partition {partition}: {reason}")]
@@ -176,7 +184,7 @@ impl Reader<'_> {
         let context = self.consumer.context();
         while !*stop.borrow() {
             self.start_workers();
-            self.find_abandoned()?;
+            standstill::find(&mut lock(&context.held), Instant::now())?;
             self.flush_stashes();
             match poll(&self.consumer, POLL) {
                 None => {}
@@ -204,21 +212,6 @@ impl Reader<'_> {
                 self.start_worker(*partition, held);
             }
         }
-    }
-
-    /// A worker ends when its partition is taken away, and when a commit says that it was. Where no rebalance follows, the partition would
-    /// stand still for as long as this program runs.
-    fn find_abandoned(&self) -> Result<(), LogError> {
-        for (partition, held) in lock(&self.consumer.context().held).iter_mut() {
-            if !held.entries.as_ref().is_some_and(mpsc::Sender::is_closed) {
-                continue;
-            }
-            let since = *held.abandoned_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= ABANDONED_MAX {
-                return Err(LogError::Abandoned { partition: *partition });
-            }
-        }
-        Ok(())
     }
 
     fn start_worker(&self, partition: i32, held: &mut Held) {
@@ -250,6 +243,7 @@ impl Reader<'_> {
         let mut all = lock(&self.consumer.context().held);
         let Some(held) = all.get_mut(&partition) else { return };
         let offset = u64::try_from(message.offset()).unwrap_or(0);
+        held.came(offset);
         let payload = message.payload().unwrap_or_default();
         if let Some(before) = held.verify {
             held.verify = None;
@@ -325,6 +319,7 @@ impl Reader<'_> {
                     "the topic was made anew: reading it from its beginning under a new epoch"
                 );
                 held.border = border;
+                held.next = border.from;
                 self.seek(partition, border.from);
                 self.start_worker(partition, held);
             }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-const POLL_INTERVAL: Duration = Duration::from_millis(10);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Where a part lies: what the variable says, else what `deploy/parts/fetch path NAME` says.
 pub fn part(variable: &str, name: &str) -> PathBuf {

@@ -14,6 +14,8 @@ pub struct Proxy {
     /// Connections that were made so far, and how many of the first ones hear nothing any more.
     made: Arc<AtomicU64>,
     deaf: Arc<AtomicU64>,
+    /// How many of the first connections lose the fetches that they carry to a Kafka broker.
+    fetchless: Arc<AtomicU64>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -26,6 +28,8 @@ impl Proxy {
         let (made, deaf) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (to, is_cut, all) = (to.to_owned(), cut.clone(), open.clone());
         let (delay, count, silent) = (delay_ms.clone(), made.clone(), deaf.clone());
+        let fetchless = Arc::new(AtomicU64::new(0));
+        let starved = fetchless.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if is_cut.load(Ordering::SeqCst) {
@@ -37,16 +41,24 @@ impl Proxy {
                 {
                     let (from, into) = (from.try_clone().unwrap(), into.try_clone().unwrap());
                     all.lock().unwrap().push(from.try_clone().unwrap());
-                    let (delay, silent) = (delay.clone(), silent.clone());
+                    let (delay, silent, starved) = (delay.clone(), silent.clone(), starved.clone());
                     std::thread::spawn(move || {
-                        let swallow = || is_answer && number < silent.load(Ordering::SeqCst);
-                        let _ = pass(&from, &into, &delay, swallow);
+                        let sift = |piece: &[u8]| {
+                            if is_answer && number < silent.load(Ordering::SeqCst) {
+                                Vec::new()
+                            } else if !is_answer && number < starved.load(Ordering::SeqCst) {
+                                without_fetches(piece)
+                            } else {
+                                piece.to_vec()
+                            }
+                        };
+                        let _ = pass(&from, &into, &delay, sift);
                         let _ = into.shutdown(Shutdown::Both);
                     });
                 }
             }
         });
-        Self { address, cut, delay_ms, made, deaf, open }
+        Self { address, cut, delay_ms, made, deaf, fetchless, open }
     }
 
     /// From now on each piece passes after this long.
@@ -57,6 +69,11 @@ impl Proxy {
     /// On the connections that there are, requests still arrive and no answer comes back; new ones are as ever.
     pub fn swallow_answers(&self) {
         self.deaf.store(self.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// On the connections that there are, a Kafka broker hears of no fetch any more; new ones are as ever.
+    pub fn swallow_fetches(&self) {
+        self.fetchless.store(self.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// Ends every connection, and each new one at once.
@@ -77,7 +94,7 @@ fn pass(
     mut from: &TcpStream,
     mut into: &TcpStream,
     delay_ms: &AtomicU64,
-    swallow: impl Fn() -> bool,
+    sift: impl Fn(&[u8]) -> Vec<u8>,
 ) -> io::Result<()> {
     let mut piece = vec![0; 64 << 10];
     loop {
@@ -86,8 +103,22 @@ fn pass(
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(delay_ms.load(Ordering::SeqCst)));
-        if !swallow() {
-            into.write_all(&piece[..count])?;
-        }
+        into.write_all(&sift(&piece[..count]))?;
     }
+}
+
+/// Kafka's requests but for the fetches: each is its length in four bytes, the number of its kind in two, and the rest. A client that is
+/// idle but for its fetches writes whole requests; what isn't one is left as it is.
+fn without_fetches(mut piece: &[u8]) -> Vec<u8> {
+    const FETCH: [u8; 2] = [0, 1];
+    let mut left = Vec::with_capacity(piece.len());
+    while let Some((length, after)) = piece.split_first_chunk::<4>() {
+        let Some(request) = after.get(..u32::from_be_bytes(*length) as usize) else { break };
+        if !request.starts_with(&FETCH) {
+            left.extend_from_slice(&piece[..4 + request.len()]);
+        }
+        piece = &piece[4 + request.len()..];
+    }
+    left.extend_from_slice(piece);
+    left
 }
