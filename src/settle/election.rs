@@ -1,4 +1,4 @@
-//! The settle log on Kafka: a topic with one partition, whose owner in a consumer group settles, and whose offsets are versions.
+//! The election on Kafka: who owns the settle log's one partition in a consumer group settles, and takes its versions from the log.
 //!
 //! In: the `[kafka]` section. Out: whether this process leads, and versions. Refuses: to lead while the group may already have
 //! given the partition to another. Promises: of two processes at most one leads, but for one that was asleep (a stopped
@@ -14,15 +14,12 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::oneshot;
 
 use crate::config::Kafka;
-use crate::ids::now_millis;
 use crate::journal::kafka_client::{client_config, log, poll};
+use crate::settle::log::Log;
 use crate::settle::versions::VersionError;
 
 /// The group gives the partition to another after this long without a word from us.
@@ -37,23 +34,19 @@ const FRESH: Duration = Duration::from_secs(4);
 /// After such a sleep the group has this long to tell us that the partition went to another: three heartbeats.
 const DOUBT: Duration = Duration::from_secs(10);
 
-/// How long a record may take to be on every replica.
-const DELIVERY: Duration = Duration::from_secs(10);
-
 /// Records that fill up a settle log which was made anew, at one go: a second's work, under the client's queue of 100,000.
 const FILL_MAX: u64 = 50_000;
 
 /// This process' place in the election. Dropping it leaves the group.
 pub struct Election {
-    topic: String,
-    producer: ThreadedProducer<Delivery>,
+    log: Log,
     seat: Arc<Seat>,
     member: Option<JoinHandle<()>>,
 }
 
 impl std::fmt::Debug for Election {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Election").field("topic", &self.topic).finish_non_exhaustive()
+        formatter.debug_struct("Election").field("log", &self.log).finish_non_exhaustive()
     }
 }
 
@@ -146,30 +139,6 @@ fn owns_first(partitions: &TopicPartitionList) -> bool {
     partitions.elements().iter().any(|element| element.partition() == 0)
 }
 
-/// Passes each record's fate on.
-struct Delivery;
-
-impl ClientContext for Delivery {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-}
-
-impl ProducerContext for Delivery {
-    type DeliveryOpaque = Box<Option<oneshot::Sender<Result<u64, KafkaError>>>>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Self::DeliveryOpaque) {
-        let fate = match result {
-            Ok(message) => Ok(u64::try_from(message.offset()).unwrap_or(0)),
-            Err((error, _)) => Err(error.clone()),
-        };
-        if let Some(waiting) = *waiting {
-            // Whoever waited has given up meanwhile; the number is then simply not used.
-            let _ = waiting.send(fate);
-        }
-    }
-}
-
 impl Election {
     /// Joins the group `<group>-settle`. The topic must exist.
     ///
@@ -179,13 +148,7 @@ impl Election {
         let failed = |action: &'static str| {
             move |error: KafkaError| VersionError::Log { action, reason: error.to_string() }
         };
-        let producer = client_config(settings)
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "0")
-            .set("message.timeout.ms", millis(DELIVERY).to_string())
-            .create_with_context(Delivery)
-            .map_err(failed("making the producer"))?;
+        let log = Log::open(settings)?;
         let seat = Arc::new(Seat::default());
         let consumer: BaseConsumer<Member> = client_config(settings)
             .set("group.id", format!("{}-settle", settings.group))
@@ -204,7 +167,7 @@ impl Election {
                 action: "starting the election's thread",
                 reason: error.to_string(),
             })?;
-        Ok(Self { topic: settings.settle_topic.clone(), producer, seat, member: Some(member) })
+        Ok(Self { log, seat, member: Some(member) })
     }
 
     /// True while this process owns the partition and was not asleep.
@@ -222,41 +185,13 @@ impl Election {
                 None => Err(VersionError::Lost),
             };
         }
-        let offset = self.append(1).await?;
+        let offset = self.log.append(1).await?;
         if offset > floor {
             return Ok(offset);
         }
         // The first record of all has offset 0 and lands here too: versions begin at 1.
-        let offset = self.append((floor - offset + 1).min(FILL_MAX)).await?;
+        let offset = self.log.append((floor - offset + 1).min(FILL_MAX)).await?;
         if offset > floor { Ok(offset) } else { Err(VersionError::Behind { offset, floor }) }
-    }
-
-    /// Appends so many records; gives the offset of the last.
-    async fn append(&self, count: u64) -> Result<u64, VersionError> {
-        let failed = |error: KafkaError| VersionError::Log {
-            action: "appending a record",
-            reason: error.to_string(),
-        };
-        let payload = format!("{{\"v\":1,\"at\":{}}}", now_millis());
-        for _ in 1..count {
-            let filler = BaseRecord::<[u8], str, _>::with_opaque_to(&self.topic, Box::new(None))
-                .partition(0)
-                .payload(payload.as_str());
-            self.producer.send(filler).map_err(|(error, _)| failed(error))?;
-        }
-        let (sender, receiver) = oneshot::channel();
-        let record =
-            BaseRecord::<[u8], str, _>::with_opaque_to(&self.topic, Box::new(Some(sender)))
-                .partition(0)
-                .payload(payload.as_str());
-        self.producer.send(record).map_err(|(error, _)| failed(error))?;
-        match tokio::time::timeout(2 * DELIVERY, receiver).await {
-            Ok(Ok(fate)) => fate.map_err(failed),
-            Ok(Err(_)) | Err(_) => Err(VersionError::Log {
-                action: "appending a record",
-                reason: "no delivery report came".to_owned(),
-            }),
-        }
     }
 }
 

@@ -49,6 +49,7 @@
 mod allot;
 mod election;
 mod health;
+mod log;
 mod pick;
 mod ranges;
 mod sharing;

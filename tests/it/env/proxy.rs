@@ -2,9 +2,13 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// Kinds of requests to a Kafka broker, by their numbers in its protocol.
+pub const PRODUCE: u16 = 0;
+pub const FETCH: u16 = 1;
 
 /// In front of `to`, on a port of its own. Lives as long as the test run.
 pub struct Proxy {
@@ -14,8 +18,9 @@ pub struct Proxy {
     /// Connections that were made so far, and how many of the first ones hear nothing any more.
     made: Arc<AtomicU64>,
     deaf: Arc<AtomicU64>,
-    /// How many of the first connections lose the fetches that they carry to a Kafka broker.
-    fetchless: Arc<AtomicU64>,
+    /// How many of the first connections lose one kind of request that they carry to a Kafka broker, and which.
+    robbed: Arc<AtomicU64>,
+    robbed_of: Arc<AtomicU16>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -28,8 +33,8 @@ impl Proxy {
         let (made, deaf) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (to, is_cut, all) = (to.to_owned(), cut.clone(), open.clone());
         let (delay, count, silent) = (delay_ms.clone(), made.clone(), deaf.clone());
-        let fetchless = Arc::new(AtomicU64::new(0));
-        let starved = fetchless.clone();
+        let (robbed, robbed_of) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU16::new(0)));
+        let lost = (robbed.clone(), robbed_of.clone());
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if is_cut.load(Ordering::SeqCst) {
@@ -41,13 +46,14 @@ impl Proxy {
                 {
                     let (from, into) = (from.try_clone().unwrap(), into.try_clone().unwrap());
                     all.lock().unwrap().push(from.try_clone().unwrap());
-                    let (delay, silent, starved) = (delay.clone(), silent.clone(), starved.clone());
+                    let (delay, silent, (robbed, of)) =
+                        (delay.clone(), silent.clone(), lost.clone());
                     std::thread::spawn(move || {
                         let sift = |piece: &[u8]| {
                             if is_answer && number < silent.load(Ordering::SeqCst) {
                                 Vec::new()
-                            } else if !is_answer && number < starved.load(Ordering::SeqCst) {
-                                without_fetches(piece)
+                            } else if !is_answer && number < robbed.load(Ordering::SeqCst) {
+                                without(of.load(Ordering::SeqCst), piece)
                             } else {
                                 piece.to_vec()
                             }
@@ -58,7 +64,7 @@ impl Proxy {
                 }
             }
         });
-        Self { address, cut, delay_ms, made, deaf, fetchless, open }
+        Self { address, cut, delay_ms, made, deaf, robbed, robbed_of, open }
     }
 
     /// From now on each piece passes after this long.
@@ -71,9 +77,10 @@ impl Proxy {
         self.deaf.store(self.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
-    /// On the connections that there are, a Kafka broker hears of no fetch any more; new ones are as ever.
-    pub fn swallow_fetches(&self) {
-        self.fetchless.store(self.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    /// On the connections that there are, a Kafka broker hears nothing more of this kind; new ones are as ever.
+    pub fn swallow_requests(&self, kind: u16) {
+        self.robbed_of.store(kind, Ordering::SeqCst);
+        self.robbed.store(self.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// Ends every connection, and each new one at once.
@@ -107,14 +114,13 @@ fn pass(
     }
 }
 
-/// Kafka's requests but for the fetches: each is its length in four bytes, the number of its kind in two, and the rest. A client that is
-/// idle but for its fetches writes whole requests; what isn't one is left as it is.
-fn without_fetches(mut piece: &[u8]) -> Vec<u8> {
-    const FETCH: [u8; 2] = [0, 1];
+/// Kafka's requests but for one kind: each is its length in four bytes, the number of its kind in two, and the rest. A client with little to
+/// say writes whole requests; what isn't one is left as it is.
+fn without(kind: u16, mut piece: &[u8]) -> Vec<u8> {
     let mut left = Vec::with_capacity(piece.len());
     while let Some((length, after)) = piece.split_first_chunk::<4>() {
         let Some(request) = after.get(..u32::from_be_bytes(*length) as usize) else { break };
-        if !request.starts_with(&FETCH) {
+        if !request.starts_with(&kind.to_be_bytes()) {
             left.extend_from_slice(&piece[..4 + request.len()]);
         }
         piece = &piece[4 + request.len()..];

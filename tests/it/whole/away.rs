@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{BROWSER, expect_number, expect_number_within, nothing_is_doubled};
 use crate::env::broker::{Broker, Door};
 use crate::env::program::Installation;
-use crate::env::proxy::Proxy;
+use crate::env::proxy::{FETCH, PRODUCE, Proxy};
 use crate::env::warehouse::Warehouse;
 use crate::env::{free_port, wait_for};
 
@@ -220,7 +220,7 @@ async fn a_consumer_whose_fetches_are_never_answered_joins_anew_and_each_event_i
     post(5);
     expect_number(&database.admin, "SELECT uniqExact(event_id) FROM events", 5).await;
 
-    line.swallow_fetches();
+    line.swallow_requests(FETCH);
     post(20);
     wait_for("another client", Duration::from_secs(150), || {
         installation.logs().contains("and none came for 60 s; joining the group with a new client")
@@ -229,4 +229,43 @@ async fn a_consumer_whose_fetches_are_never_answered_joins_anew_and_each_event_i
     expect_number(&database.admin, "SELECT uniqExact(event_id) FROM events", 25).await;
     nothing_is_doubled(&database.admin).await;
     assert!(consumer.stop().success() && edge.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settle_log_whose_client_stands_still_gets_another_and_what_waits_is_settled() {
+    let listens = free_port();
+    let line = Proxy::before(&format!("127.0.0.1:{listens}"));
+    let named = line.address.rsplit_once(':').unwrap().1.parse().unwrap();
+    let broker = Broker::with_doors(vec![Door { listens, named }]).await;
+    let database = Warehouse::shared().database().await;
+    let mut installation = Installation::new("settle-log");
+    installation.use_warehouse(&database);
+    installation.use_kafka(&broker.address(), "settle-log");
+    assert!(installation.run(&["schema", "apply"]).status.success());
+    let mut edge = installation.ready(&["serve"]).await;
+    let mut consumer = installation.start(&["consume"]);
+    installation.set("KAFKA__BROKERS", &line.address);
+    // So long that librdkafka doesn't give its connection up by itself.
+    installation.set("KAFKA__PROPERTIES", "socket.timeout.ms=300000");
+    let mut settle = installation.start(&["settle"]);
+    let post = |name: &str| {
+        let body = format!("email={name}%40b.example&message=hello");
+        let reply = installation.post("/f/contact", super::URLENCODED, &body, BROWSER);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    };
+    let settled = "SELECT uniqExact(conversion_seq, conversion_node) FROM conversion_clicks";
+    post("first");
+    expect_number(&database.admin, settled, 1).await;
+
+    line.swallow_requests(PRODUCE);
+    post("second");
+    expect_number(&database.admin, "SELECT uniqExact(event_id) FROM events", 2).await;
+    expect_number(&database.admin, settled, 2).await;
+    assert!(
+        installation.logs().contains("settle log: appending a record failed"),
+        "it stood still"
+    );
+    post("third");
+    expect_number(&database.admin, settled, 3).await;
+    assert!(settle.stop().success() && consumer.stop().success() && edge.stop().success());
 }
