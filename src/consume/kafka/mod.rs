@@ -11,6 +11,7 @@ mod keeper;
 mod lag;
 mod offsets;
 mod standstill;
+mod unowned;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,6 +92,14 @@ pub enum LogError {
         partition: i32,
         /// The offset that was waited for.
         next: u64,
+    },
+    /// Nobody in the group was given the topic.
+    #[error(
+        "kafka consumer: the group has members, and none of them was given a partition of topic {topic}; joining the group with a new client"
+    )]
+    Unowned {
+        /// Which.
+        topic: String,
     },
     /// A partition could not be taken up.
     #[error("kafka consumer: cannot take up partition {partition}: {reason}")]

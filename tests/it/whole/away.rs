@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
 use super::{BROWSER, expect_number, expect_number_within, nothing_is_doubled};
 use crate::env::broker::{Broker, Door};
 use crate::env::program::Installation;
@@ -232,7 +235,7 @@ async fn a_consumer_whose_fetches_are_never_answered_joins_anew_and_each_event_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_settle_log_whose_client_stands_still_gets_another_and_what_waits_is_settled() {
+async fn a_settle_log_whose_records_get_lost_is_appended_to_again_and_what_waits_is_settled() {
     let listens = free_port();
     let line = Proxy::before(&format!("127.0.0.1:{listens}"));
     let named = line.address.rsplit_once(':').unwrap().1.parse().unwrap();
@@ -268,4 +271,58 @@ async fn a_settle_log_whose_client_stands_still_gets_another_and_what_waits_is_s
     post("third");
     expect_number(&database.admin, settled, 3).await;
     assert!(settle.stop().success() && consumer.stop().success() && edge.stop().success());
+}
+
+/// The state of a consumer group, as its coordinator tells it.
+fn state(brokers: &str, group: &str) -> String {
+    let asks: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let groups = asks.fetch_group_list(Some(group), Duration::from_secs(5));
+    groups.map_or_else(
+        |_| String::new(),
+        |all| all.groups().first().map_or_else(String::new, |group| group.state().to_owned()),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_joined_while_its_topic_was_gone_takes_it_up_when_it_is_back() {
+    let listens = free_port();
+    let line = Proxy::before(&format!("127.0.0.1:{listens}"));
+    let named = line.address.rsplit_once(':').unwrap().1.parse().unwrap();
+    let broker = Broker::with_doors(vec![Door { listens, named }]).await;
+    let database = Warehouse::shared().database().await;
+    let mut installation = Installation::new("joined");
+    installation.use_warehouse(&database);
+    installation.use_kafka(&broker.address(), "joined");
+    installation.set("KAFKA__PARTITIONS", "1");
+    assert!(installation.run(&["schema", "apply"]).status.success());
+    let mut edge = installation.ready(&["serve"]).await;
+    installation.set("KAFKA__BROKERS", &line.address);
+    line.slow(Duration::from_millis(500));
+    let mut consumer = installation.start(&["consume"]);
+    wait_for(
+        "the group's only member, who shares the partitions out",
+        Duration::from_secs(60),
+        || state(&broker.address(), "joined") == "CompletingRebalance",
+    )
+    .await;
+    broker.delete_topic("joined.events").await;
+    wait_for("a member without a partition", Duration::from_secs(60), || {
+        state(&broker.address(), "joined") == "Stable"
+    })
+    .await;
+    line.slow(Duration::ZERO);
+    broker.create_topic("joined.events", 1).await;
+    for number in 0..5 {
+        let body = format!("email=a%40b.example&message=number+{number}");
+        let reply = installation.post("/f/contact", super::URLENCODED, &body, BROWSER);
+        assert_eq!(reply.status, 200, "form {number}: {}", reply.text());
+    }
+    let stored = "SELECT uniqExact(event_id) FROM events";
+    expect_number_within(Duration::from_secs(150), &database.admin, stored, 5).await;
+    assert!(
+        installation.logs().contains("none of them was given a partition of topic joined.events")
+    );
+    nothing_is_doubled(&database.admin).await;
+    assert!(consumer.stop().success() && edge.stop().success());
 }
