@@ -21,6 +21,9 @@ use crate::telemetry;
 /// Runs that fail for this long are not healthy.
 const FAILING_MS: i64 = 30_000;
 
+/// Runs that go on failing are told again after this long, for the reason may be another.
+const TELL_AGAIN_MS: i64 = 60_000;
+
 /// A leader whose last run ended this long ago is stuck: a run covers a second's work, and each statement has its time limit.
 const STUCK_MS: i64 = 300_000;
 
@@ -42,6 +45,8 @@ pub struct Health {
     ran_at_ms: AtomicI64,
     succeeded_at_ms: AtomicI64,
     failing_since_ms: AtomicI64,
+    /// When the log last said that runs fail; 0: not in this row of failures.
+    told_at_ms: AtomicI64,
     gap_since_ms: AtomicI64,
     runs: Family<[(&'static str, &'static str); 1], Counter>,
     run: Histogram,
@@ -61,6 +66,7 @@ impl Default for Health {
             ran_at_ms: AtomicI64::default(),
             succeeded_at_ms: AtomicI64::default(),
             failing_since_ms: AtomicI64::default(),
+            told_at_ms: AtomicI64::default(),
             gap_since_ms: AtomicI64::default(),
             runs: Family::default(),
             run: Histogram::new(RUN_SECONDS),
@@ -194,6 +200,7 @@ impl Health {
         self.ran_at_ms.store(now, Ordering::Relaxed);
         self.succeeded_at_ms.store(now, Ordering::Relaxed);
         if self.failing_since_ms.swap(0, Ordering::Relaxed) != 0 {
+            self.told_at_ms.store(0, Ordering::Relaxed);
             tracing::info!("settle: runs succeed again");
         }
     }
@@ -211,10 +218,12 @@ impl Health {
     /// A run failed.
     pub(super) fn failed(&self, error: &SettleError) {
         self.runs_of("failed").inc();
-        if since(&self.failing_since_ms).is_none() {
+        let now = now_millis();
+        if since(&self.told_at_ms).is_none_or(|told| now - told >= TELL_AGAIN_MS) {
+            self.told_at_ms.store(now, Ordering::Relaxed);
             tracing::warn!(%error, "settle: runs fail");
         }
-        set_once(&self.failing_since_ms, now_millis());
+        set_once(&self.failing_since_ms, now);
     }
 }
 

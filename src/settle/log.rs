@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
@@ -51,12 +50,15 @@ impl ClientContext for Delivery {
 }
 
 impl ProducerContext for Delivery {
-    type DeliveryOpaque = Box<Option<oneshot::Sender<Result<u64, KafkaError>>>>;
+    type DeliveryOpaque = Box<Option<oneshot::Sender<Result<u64, String>>>>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, waiting: Self::DeliveryOpaque) {
         let fate = match result {
-            Ok(message) => Ok(u64::try_from(message.offset()).unwrap_or(0)),
-            Err((error, _)) => Err(error.clone()),
+            // A record that librdkafka only infers to be there has none.
+            Ok(message) => {
+                u64::try_from(message.offset()).map_err(|_| "the broker gave no offset".to_owned())
+            }
+            Err((error, _)) => Err(error.to_string()),
         };
         if let Some(waiting) = *waiting {
             // Whoever waited has given up meanwhile; the number is then simply not used.
@@ -119,7 +121,7 @@ impl Log {
         let (sender, receiver) = oneshot::channel();
         producer.send(record(Some(sender))).map_err(|(error, _)| error.to_string())?;
         match tokio::time::timeout(ANSWER_MAX, receiver).await {
-            Ok(Ok(fate)) => fate.map_err(|error| error.to_string()),
+            Ok(Ok(fate)) => fate,
             Ok(Err(_)) | Err(_) => Err("no delivery report came".to_owned()),
         }
     }
@@ -141,5 +143,38 @@ impl Log {
         if let Err(error) = ended.spawn(move || drop(old)) {
             tracing::error!(%error, "settle log: no thread to end the old producer");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use rdkafka::mocking::MockCluster;
+
+    fn log_at(brokers: &str) -> Log {
+        let mut settings = Config::load(None, std::iter::empty()).unwrap().kafka;
+        settings.brokers = brokers.to_owned();
+        Log::open(&settings).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_record_that_did_not_arrive_costs_its_client() {
+        let log = log_at("127.0.0.1:1");
+        let first = log.producer();
+        let error = log.append(1).await.unwrap_err().to_string();
+        assert!(error.starts_with("settle log: appending a record failed"), "{error}");
+        assert!(!Arc::ptr_eq(&first, &log.producer()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_client_whose_records_arrive_stays_and_each_offset_is_higher() {
+        let stand_in = MockCluster::new(1).unwrap();
+        let log = log_at(&stand_in.bootstrap_servers());
+        stand_in.create_topic(&log.topic, 1, 1).unwrap();
+        let first = log.producer();
+        let offsets = [log.append(1).await.unwrap(), log.append(5).await.unwrap()];
+        assert_eq!(offsets, [0, 5]);
+        assert!(Arc::ptr_eq(&first, &log.producer()));
     }
 }
