@@ -8,6 +8,7 @@ pub mod disk;
 mod gauges;
 pub mod kafka;
 pub mod kafka_client;
+pub mod kafka_unowned;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

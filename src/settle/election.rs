@@ -1,7 +1,7 @@
 //! The election on Kafka: who owns the settle log's one partition in a consumer group settles, and takes its versions from the log.
 //!
 //! In: the `[kafka]` section. Out: whether this process leads, and versions. Refuses: to lead while the group may already have
-//! given the partition to another. Promises: of two processes at most one leads, but for one that was asleep (a stopped
+//! given the partition to another. Promises: a settle log that is there has an owner; of two processes at most one leads, but for one that was asleep (a stopped
 //! process, a suspended machine): it is told so by the clock before the broker can tell it, and what it still had under way has
 //! a lower version.
 
@@ -13,12 +13,13 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::config::Kafka;
 use crate::journal::kafka_client::{client_config, log, poll};
+use crate::journal::kafka_unowned::Watch;
 use crate::settle::log::Log;
 use crate::settle::versions::VersionError;
 
@@ -33,6 +34,9 @@ const FRESH: Duration = Duration::from_secs(4);
 
 /// After such a sleep the group has this long to tell us that the partition went to another: three heartbeats.
 const DOUBT: Duration = Duration::from_secs(10);
+
+/// How long each of two questions about the group may take: both together well below [`FRESH`].
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// Records that fill up a settle log which was made anew, at one go: a second's work, under the client's queue of 100,000.
 const FILL_MAX: u64 = 50_000;
@@ -150,19 +154,11 @@ impl Election {
         };
         let log = Log::open(settings)?;
         let seat = Arc::new(Seat::default());
-        let consumer: BaseConsumer<Member> = client_config(settings)
-            .set("group.id", format!("{}-settle", settings.group))
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "latest")
-            .set("partition.assignment.strategy", "range")
-            .set("session.timeout.ms", millis(SESSION).to_string())
-            .create_with_context(Member(seat.clone()))
-            .map_err(failed("making the consumer"))?;
-        consumer.subscribe(&[&settings.settle_topic]).map_err(failed("subscribing"))?;
-        let shared = seat.clone();
+        let consumer = member(settings, &seat).map_err(failed("making the consumer"))?;
+        let (settings, shared) = (settings.clone(), seat.clone());
         let member = std::thread::Builder::new()
             .name("settle-election".to_owned())
-            .spawn(move || take_part(&consumer, &shared))
+            .spawn(move || take_part(&settings, consumer, &shared))
             .map_err(|error| VersionError::Log {
                 action: "starting the election's thread",
                 reason: error.to_string(),
@@ -207,10 +203,28 @@ impl Drop for Election {
     }
 }
 
+fn group(settings: &Kafka) -> String {
+    format!("{}-settle", settings.group)
+}
+
+fn member(settings: &Kafka, seat: &Arc<Seat>) -> KafkaResult<BaseConsumer<Member>> {
+    let consumer: BaseConsumer<Member> = client_config(settings)
+        .set("group.id", group(settings))
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "latest")
+        .set("partition.assignment.strategy", "range")
+        .set("session.timeout.ms", millis(SESSION).to_string())
+        .create_with_context(Member(seat.clone()))?;
+    consumer.subscribe(&[&settings.settle_topic])?;
+    Ok(consumer)
+}
+
 /// The membership's life: turn after turn until the end. The turns answer the group's callbacks.
-fn take_part(consumer: &BaseConsumer<Member>, seat: &Seat) {
+fn take_part(settings: &Kafka, mut consumer: BaseConsumer<Member>, seat: &Arc<Seat>) {
+    let topic = settings.settle_topic.as_str();
+    let mut unowned = Watch::of(&group(settings), topic, ANSWER);
     while !seat.ended.load(Ordering::Acquire) {
-        match poll(consumer, TURN) {
+        match poll(&consumer, TURN) {
             None | Some(Ok(_)) => *seat.failure() = None,
             Some(Err(error)) => {
                 let reason = error.to_string();
@@ -219,6 +233,21 @@ fn take_part(consumer: &BaseConsumer<Member>, seat: &Seat) {
                     tracing::warn!(reason, "settle: election");
                 }
                 *failure = Some(reason);
+            }
+        }
+        if unowned.finds_it(&consumer, || !seat.assigned.load(Ordering::Acquire)) {
+            tracing::warn!(
+                topic,
+                "settle: nobody in the group was given the settle log; joining with a new client"
+            );
+            match member(settings, seat) {
+                Ok(fresh) => {
+                    consumer = fresh;
+                    unowned = Watch::of(&group(settings), topic, ANSWER);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "settle: no new client can be made; trying again");
+                }
             }
         }
         seat.turn(since_boot());

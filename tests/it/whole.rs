@@ -19,15 +19,18 @@ mod readiness;
 mod readme;
 mod replies;
 mod sharing;
+mod standstill;
 mod story;
 
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 
-use crate::env::POLL_INTERVAL;
+use crate::env::broker::{Broker, Door};
 use crate::env::program::Installation;
+use crate::env::proxy::Proxy;
 use crate::env::warehouse::{Database, Warehouse};
+use crate::env::{POLL_INTERVAL, free_port};
 
 /// Rows are there well within this time, also in a debug build on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
@@ -55,6 +58,21 @@ async fn text(client: &Client, sql: &str) -> String {
 /// Waits until the question's answer is this number; what it was instead is told.
 async fn expect_number(client: &Client, sql: &str, expected: u64) {
     expect_number_within(SOON, client, sql, expected).await;
+}
+
+/// A broker, and a wire that can be slowed and cut before one further listener of it.
+async fn broker_behind_a_line() -> (Broker, Proxy) {
+    let listens = free_port();
+    let line = Proxy::before(&format!("127.0.0.1:{listens}"));
+    let named = line.address.rsplit_once(':').unwrap().1.parse().unwrap();
+    (Broker::with_doors(vec![Door { listens, named }]).await, line)
+}
+
+/// One counter's value, by the beginning of its line.
+fn counted(installation: &Installation, line: &str) -> f64 {
+    let metrics = installation.metrics();
+    let found = metrics.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
+    found.unwrap_or(0.0)
 }
 
 async fn expect_number_within(deadline: Duration, client: &Client, sql: &str, expected: u64) {

@@ -1,8 +1,7 @@
 //! How far behind the partitions are, how long the topic keeps what they have not read, and whether anybody has them.
 //!
 //! In: the consumer's partitions. Out: each partition's end and the topic's retention, to [`Health`], and the end to [`standstill`]; a failure where
-//! the topic is [`unowned`]. Refuses: nothing; brokers that
-//! don't answer leave the last figures. Promises: runs beside the reading, which neither waits for it nor stops it; asks the
+//! the topic is given to nobody ([`kafka_unowned`]). Refuses: nothing; brokers that don't answer leave the last figures. Promises: runs beside the reading, which neither waits for it nor stops it; asks the
 //! brokers rather than what was fetched, so that a partition that is paused is seen to fall behind.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +10,10 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::group::Context;
-use super::{LogError, lock, standstill, unowned};
+use super::{LogError, lock, standstill};
 use crate::config::Kafka;
 use crate::consume::health::Health;
-use crate::journal::kafka_client;
+use crate::journal::{kafka_client, kafka_unowned};
 
 /// How often the partitions' ends are asked for.
 pub(super) const EVERY: Duration = Duration::from_secs(2);
@@ -37,7 +36,7 @@ pub(super) fn watch(
     ended: &AtomicBool,
 ) {
     let (mut ask_at, mut retention_at) = (Instant::now(), Instant::now());
-    let (mut look_at, mut seen_unowned) = (Instant::now() + unowned::EVERY, 0);
+    let mut unowned = kafka_unowned::Watch::of(&settings.group, &settings.topic, ANSWER);
     while !ended.load(Ordering::Relaxed) {
         let now = Instant::now();
         if now >= ask_at {
@@ -51,15 +50,9 @@ pub(super) fn watch(
                 Err(error) => tracing::debug!(%error, "the topic's retention can't be asked for"),
             }
         }
-        if now >= look_at {
-            look_at = now + unowned::EVERY;
-            let has_none = lock(&consumer.context().held).is_empty();
-            let is_unowned = has_none && unowned::is_unowned(consumer, settings, ANSWER);
-            seen_unowned = if is_unowned { seen_unowned + 1 } else { 0 };
-            if seen_unowned >= unowned::LOOKS {
-                let topic = settings.topic.clone();
-                lock(&consumer.context().failure).get_or_insert(LogError::Unowned { topic });
-            }
+        if unowned.finds_it(consumer, || lock(&consumer.context().held).is_empty()) {
+            let topic = settings.topic.clone();
+            lock(&consumer.context().failure).get_or_insert(LogError::Unowned { topic });
         }
         std::thread::sleep(TURN);
     }

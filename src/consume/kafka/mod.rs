@@ -11,7 +11,6 @@ mod keeper;
 mod lag;
 mod offsets;
 mod standstill;
-mod unowned;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
