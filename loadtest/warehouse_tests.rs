@@ -1,16 +1,18 @@
-//! The questions to the warehouse, asked of a real ClickHouse. Ignored unless one is named:
-//! `LEADTRAIL_TEST_CLICKHOUSE=http://127.0.0.1:8123 cargo test --bin leadtrail-load -- --ignored`.
-//! Each test makes a database of its own, and drops it when it passes.
+//! The questions to the warehouse, asked of the real ClickHouse engine: each test starts one of its own, with the program that cargo built
+//! beside this one.
 
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use clickhouse::Client;
+use leadtrail::store::engine::{Engine, EngineSettings};
+use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 use uuid::Uuid;
 
 use crate::fake_edge::{FakeEdge, Faults};
+use crate::faults::env::part;
 use crate::mix::Kind;
 use crate::options::{Command, Options};
 use crate::outcome::Outcome;
@@ -23,9 +25,12 @@ use crate::warehouse::{Patience, Warehouse, WarehouseError, reconcile_with};
 
 const SOON: Patience = Patience { wait: Duration::from_secs(2), quiet: Duration::from_millis(500) };
 
+const DATABASE: &str = "leadtrail_load";
+
 struct TestWarehouse {
+    engine: Engine,
+    _folder: TempDir,
     client: Client,
-    database: String,
     warehouse: Warehouse,
     ledger: Ledger,
 }
@@ -33,14 +38,24 @@ struct TestWarehouse {
 impl TestWarehouse {
     /// A database with the two tables, and a ledger of `durable` receipts.
     async fn new(durable: u64) -> Self {
-        let url = std::env::var("LEADTRAIL_TEST_CLICKHOUSE").expect("names a ClickHouse");
+        let folder = tempfile::tempdir().unwrap();
+        let library = part("LEADTRAIL_ENGINE__LIBRARY", "engine");
+        let mut settings = EngineSettings::new(library, folder.path());
+        // From `deps` up to where cargo puts the programs.
+        let ours = std::env::current_exe().unwrap();
+        settings.program = ours.parent().unwrap().parent().unwrap().join("leadtrail");
+        settings.databases.push(DATABASE.to_owned());
+        let engine = Engine::start(settings).await.unwrap();
+        let access = engine.access();
+        let (user, password) = (&access.admin.user, access.admin.password.expose());
+        let client =
+            Client::default().with_url(&access.url).with_user(user).with_password(password);
         let run = new_run_name().unwrap();
-        let database = format!("leadtrail_load_{run}");
-        let client = Client::default().with_url(&url);
         let this = Self {
-            warehouse: Warehouse::new(&url, &database, "default", ""),
+            warehouse: Warehouse::new(&access.url, DATABASE, user, password),
             client,
-            database,
+            engine,
+            _folder: folder,
             ledger: Ledger {
                 run,
                 start_ms: now_ms(),
@@ -74,7 +89,7 @@ impl TestWarehouse {
     }
 
     async fn execute(&self, sql: &str) {
-        self.client.query(&sql.replace("{db}", &self.database)).execute().await.unwrap();
+        self.client.query(&sql.replace("{db}", DATABASE)).execute().await.unwrap();
     }
 
     async fn store(&self, number: u64, tag: &str) {
@@ -98,8 +113,17 @@ impl TestWarehouse {
         reconcile_with(&self.warehouse, &self.ledger, patience).await.unwrap()
     }
 
-    async fn drop(self) {
-        self.execute("DROP DATABASE {db}").await;
+    /// How a command line names it.
+    fn words(&self) -> [String; 8] {
+        let login = &self.engine.access().admin;
+        let (url, password) = (&self.engine.access().url, login.password.expose());
+        let words = ["--clickhouse", url, "--database", DATABASE, "--user", &login.user];
+        let [a, b, c, d, e, f] = words.map(str::to_owned);
+        [a, b, c, d, e, f, "--password".to_owned(), password.to_owned()]
+    }
+
+    async fn end(self) {
+        self.engine.stop().await.unwrap();
     }
 }
 
@@ -108,7 +132,6 @@ fn counts(result: &Reconciliation) -> [usize; 4] {
 }
 
 #[tokio::test]
-#[ignore = "needs LEADTRAIL_TEST_CLICKHOUSE"]
 async fn a_row_that_comes_late_is_waited_for() {
     let test = TestWarehouse::new(5_000).await;
     test.store_all_but(17).await;
@@ -121,11 +144,10 @@ async fn a_row_that_comes_late_is_waited_for() {
     let (result, ()) = tokio::join!(test.reconcile(patience), late);
     assert_eq!(counts(&result), [0, 0, 0, 0]);
     assert_eq!((result.durable, result.stored, result.dead), (5_000, 5_000, 0));
-    test.drop().await;
+    test.end().await;
 }
 
 #[tokio::test]
-#[ignore = "needs LEADTRAIL_TEST_CLICKHOUSE"]
 async fn each_fault_is_found_in_the_rows() {
     let test = TestWarehouse::new(5_000).await;
     let run = test.ledger.run.clone();
@@ -141,21 +163,19 @@ async fn each_fault_is_found_in_the_rows() {
     test.store(9_000, &tag(&run, 9_000)).await;
     test.store(9_001, "other-run-1").await;
     assert_eq!(counts(&test.reconcile(SOON).await), [0, 1, 1, 0], "doubled and unexpected");
-    test.drop().await;
+    test.end().await;
 }
 
 #[tokio::test]
-#[ignore = "needs LEADTRAIL_TEST_CLICKHOUSE"]
 async fn a_row_without_its_tag_is_found_by_its_id() {
     let test = TestWarehouse::new(3_000).await;
     test.execute("INSERT INTO {db}.events SELECT number, now64(3), map() FROM numbers(3000)").await;
     let result = test.reconcile(SOON).await;
     assert_eq!(counts(&result), [0, 0, 0, 3_000], "in two questions by id");
-    test.drop().await;
+    test.end().await;
 }
 
 #[tokio::test]
-#[ignore = "needs LEADTRAIL_TEST_CLICKHOUSE"]
 async fn doubles_that_a_merge_dropped_are_told() {
     let test = TestWarehouse::new(3).await;
     test.store_all_but(9).await;
@@ -164,11 +184,10 @@ async fn doubles_that_a_merge_dropped_are_told() {
     test.execute("OPTIMIZE TABLE {db}.events FINAL").await;
     assert_eq!(counts(&test.reconcile(SOON).await), [0, 0, 0, 0], "it can no longer be counted");
     assert_eq!(test.warehouse.rows_merged_away(&test.ledger).await.unwrap(), 1);
-    test.drop().await;
+    test.end().await;
 }
 
 #[tokio::test]
-#[ignore = "needs LEADTRAIL_TEST_CLICKHOUSE"]
 async fn only_the_stored_tags_are_queryable() {
     let test = TestWarehouse::new(3).await;
     test.store_all_but(1).await;
@@ -179,11 +198,10 @@ async fn only_the_stored_tags_are_queryable() {
     assert_eq!(found, [tags[0], tags[2]]);
     let later = now_ms() + 3_600_000;
     assert!(test.warehouse.tags_stored(&tags, later).await.unwrap().is_empty());
-    test.drop().await;
+    test.end().await;
 }
 
 #[test]
-#[ignore = "needs LEADTRAIL_TEST_CLICKHOUSE"]
 fn run_reconciles_what_the_edge_made_durable() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
@@ -193,8 +211,8 @@ fn run_reconciles_what_the_edge_made_durable() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("receipts");
         let target = format!("http://{}", edge.address);
-        let url = std::env::var("LEADTRAIL_TEST_CLICKHOUSE").unwrap();
-        let warehouse = ["--clickhouse", &url, "--database", &test.database, "--wait", "20s"];
+        let named = test.words();
+        let warehouse = [&named.each_ref().map(String::as_str)[..], &["--wait", "20s"]].concat();
         let load = ["--rate", "300", "--seconds", "1", "--target", &target, "--receipts"];
         let words = [&["leadtrail-load", "run"], &load[..], &[path.to_str().unwrap()], &warehouse];
         let Command::Run(options) = Options::parse_from(words.concat()).command else {
@@ -235,21 +253,20 @@ fn run_reconciles_what_the_edge_made_durable() {
         assert!(lines.next().unwrap().starts_with(&format!("doubled {}", twice.0)), "{problems}");
         assert!(lines.next().unwrap().starts_with(&format!("unexpected {refused}")), "{problems}");
         assert_eq!(lines.next(), None);
-        test.drop().await;
+        test.end().await;
     });
 }
 
 #[test]
-#[ignore = "needs LEADTRAIL_TEST_CLICKHOUSE"]
 fn queryable_finds_what_a_consumer_stores() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
         let test = TestWarehouse::new(0).await;
         let edge = FakeEdge::start(Faults::default()).await;
         let target = format!("http://{}", edge.address);
-        let url = std::env::var("LEADTRAIL_TEST_CLICKHOUSE").unwrap();
         let load = ["--rate", "200", "--seconds", "1", "--samples", "50", "--target", &target];
-        let warehouse = ["--clickhouse", &url, "--database", &test.database, "--wait", "20s"];
+        let named = test.words();
+        let warehouse = [&named.each_ref().map(String::as_str)[..], &["--wait", "20s"]].concat();
         let words = [&["leadtrail-load", "queryable"], &load[..], &warehouse].concat();
         let Command::Queryable(options) = Options::parse_from(words).command else {
             panic!("not queryable")
@@ -271,7 +288,7 @@ fn queryable_finds_what_a_consumer_stores() {
             () = consumer => unreachable!("it never ends"),
         };
         assert!(well);
-        test.drop().await;
+        test.end().await;
     });
 }
 
