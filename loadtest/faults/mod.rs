@@ -13,6 +13,7 @@ pub mod env;
 pub mod installation;
 pub mod load;
 mod options;
+mod personal;
 mod process;
 pub mod reckon;
 mod round;

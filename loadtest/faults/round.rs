@@ -10,6 +10,7 @@ use crate::dice::Dice;
 use crate::faults::installation::Installation;
 use crate::faults::load::{Loaded, load};
 use crate::faults::options::FaultsOptions;
+use crate::faults::personal;
 use crate::faults::reckon::reckon;
 use crate::faults::scenario::{Excuse, Scenario};
 use crate::faults::tables;
@@ -64,6 +65,10 @@ pub async fn round(
     let ended = installation.ended_unasked();
     ended.iter().for_each(|ended| eprintln!("ended unasked: {ended}"));
     verdict.ended = ended.len();
+    let astray =
+        personal::astray(installation, &admin).await.context("searching what is personal")?;
+    astray.iter().for_each(|place| eprintln!("personal: {place}"));
+    verdict.personal = astray.len();
     if !verdict.rows.is_none() {
         eprintln!("{:?}", verdict.rows);
     }

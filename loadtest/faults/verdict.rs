@@ -32,6 +32,8 @@ pub struct Verdict {
     pub unsettled: i64,
     /// Processes that ended unasked.
     pub ended: usize,
+    /// Places outside the personal tables that hold a personal value.
+    pub personal: usize,
     /// Refused, without an answer, never sent.
     pub not_taken: (u64, u64, u64),
     /// Redirects without a receipt, and how many of them are stored.
@@ -48,7 +50,13 @@ impl Verdict {
     /// Whether nothing is wrong.
     pub fn is_well(&self) -> bool {
         self.durable > 0
-            && self.lost + self.doubled + self.unexpected + self.mistagged + self.ended == 0
+            && self.lost
+                + self.doubled
+                + self.unexpected
+                + self.mistagged
+                + self.ended
+                + self.personal
+                == 0
             && self.unsettled == 0
             && self.rows.is_none()
     }
@@ -59,7 +67,7 @@ impl fmt::Display for Verdict {
         let rows = &self.rows;
         write!(
             formatter,
-            "durable={} stored={} dead={} lost={} doubled={} unexpected={} mistagged={} wiped={} spoiled={}/{} rows_doubled={} rows_missing={} unsettled={} ended={} \
+            "durable={} stored={} dead={} lost={} doubled={} unexpected={} mistagged={} wiped={} spoiled={}/{} rows_doubled={} rows_missing={} unsettled={} ended={} personal={} \
              refused={} unknown={} unsent={} unconfirmed_stored={}/{} refusal_s={:.1} wait_s={:.1} drain_s={:.1}",
             self.durable,
             self.stored,
@@ -75,6 +83,7 @@ impl fmt::Display for Verdict {
             rows.conversions_missing.abs() + rows.leads_missing.abs() + rows.keys_missing.abs(),
             self.unsettled,
             self.ended,
+            self.personal,
             self.not_taken.0,
             self.not_taken.1,
             self.not_taken.2,
