@@ -81,3 +81,34 @@ async fn in_tables(admin: &Client) -> anyhow::Result<Vec<String>> {
     }
     Ok(places)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_load_types_in_is_found_and_what_may_be_written_down_is_not() {
+        let personal = Regex::new(PERSONAL).unwrap();
+        for text in [
+            "to=m1abc-17@example.org",
+            "email=m1abc-17%40example.org",
+            "phone +49 30 0012345",
+            "\"+49300012345\"",
+            "phone=%2B49+30+0012345",
+            "Please call me back: which",
+            "message=Please+call+me+back",
+            "from 57.12.240.3 over",
+        ] {
+            assert!(personal.is_match(text), "{text}");
+        }
+        for text in [
+            "m***@e***.org",
+            "57.12.240.0/24",
+            "127.0.0.1:8080",
+            "Chrome/131.0.0.0",
+            "sub1=m1abc-17",
+        ] {
+            assert!(!personal.is_match(text), "{text}");
+        }
+    }
+}
