@@ -97,6 +97,15 @@ fn longest_refusal<'a>(ends: impl Iterator<Item = &'a End>) -> Duration {
     longest
 }
 
+/// Further fields of each form that hold a mailbox where none belongs: of unknown meaning, a sub id, a campaign, a click id, a landing page's query.
+const ASTRAY: [&str; 5] = [
+    "shoe_size=astray@example.org",
+    "sub2=astray@example.org",
+    "utm_source=astray@example.org",
+    "gclid=astray@example.org",
+    "landing_page=https://shop.example/?mail=astray%40example.org&utm_term=astray@example.org",
+];
+
 /// Sends the default mix to the edge and writes the receipts.
 pub async fn load(
     edge: &str,
@@ -105,7 +114,8 @@ pub async fn load(
     seed: u64,
     receipts: &Path,
 ) -> anyhow::Result<Loaded> {
-    let words = ["leadtrail-load", "run", "--target", edge, "--mix", MIX];
+    let mut words = vec!["leadtrail-load", "run", "--target", edge, "--mix", MIX];
+    words.extend(ASTRAY.iter().flat_map(|field| ["--field", field]));
     let Command::Run(run) = <Options as clap::Parser>::try_parse_from(words)?.command else {
         unreachable!("the words say run")
     };
